@@ -1,0 +1,289 @@
+// The boundary between Node and the core, and the only file that knows napi.h. The surface is typed in src/native.ts. Arguments
+// are trusted: TypeScript checked them. C++ exceptions become JavaScript errors. Every object carries a type tag, so that a
+// method called on something else throws instead of reading wild memory. Nothing is global: an environment (a Worker) that
+// goes away takes its own objects along.
+#include <napi.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "cpu/isa.h"
+#include "model.h"
+#include "value.h"
+
+namespace redllm {
+namespace {
+
+constexpr napi_type_tag kModelTag = {0x3f1c6a70b9d24e15, 0x9a50d2c86be14f31};
+constexpr napi_type_tag kRuntimeTag = {0x77d0b6f1a2c84d90, 0x8e12f6a95cd04b77};
+
+Value to_value(const Napi::Value& from) {
+  Value value;
+  if (from.IsBoolean()) {
+    value.kind = Value::Kind::boolean;
+    value.boolean = from.As<Napi::Boolean>().Value();
+  } else if (from.IsNumber()) {
+    value.kind = Value::Kind::number;
+    value.number = from.As<Napi::Number>().DoubleValue();
+  } else if (from.IsString()) {
+    value.kind = Value::Kind::string;
+    value.string = from.As<Napi::String>().Utf8Value();
+  } else if (from.IsArray()) {
+    value.kind = Value::Kind::array;
+    Napi::Array array = from.As<Napi::Array>();
+    for (uint32_t i = 0; i < array.Length(); ++i) value.array.push_back(to_value(array.Get(i)));
+  } else if (from.IsObject()) {
+    value.kind = Value::Kind::object;
+    Napi::Object object = from.As<Napi::Object>();
+    Napi::Array keys = object.GetPropertyNames();
+    for (uint32_t i = 0; i < keys.Length(); ++i) {
+      value.object[keys.Get(i).As<Napi::String>().Utf8Value()] = to_value(object.Get(keys.Get(i)));
+    }
+  }
+  return value;
+}
+
+DType compute_type(const Napi::Value& name) {
+  return name.As<Napi::String>().Utf8Value() == "bfloat16" ? DType::bf16 : DType::f32;
+}
+
+WeightSource to_weight_source(const Value& value) {
+  WeightSource source;
+  if (value.str("kind") == "random") {
+    source.random = true;
+    source.seed = static_cast<uint64_t>(value.num("seed"));
+    return source;
+  }
+  for (const auto& [name, tensor] : value.at("tensors", Value::Kind::object).object) {
+    const std::string& type = tensor.str("type");
+    source.tensors[name] = {tensor.str("file"), static_cast<uint64_t>(tensor.num("offset")),
+                            type == "F32"    ? DType::f32
+                            : type == "BF16" ? DType::bf16
+                                             : DType::f16};
+  }
+  return source;
+}
+
+StepLimits to_limits(const Value& value) {
+  auto number = [&](const char* key) { return static_cast<int32_t>(value.num(key)); };
+  return {number("tokens"),  number("rows"),         number("sourceTokens"), number("sources"),
+          number("samples"), number("alternatives"), number("maxSource"),    number("maxTarget")};
+}
+
+// Runs a body that may throw C++ exceptions, as JavaScript errors.
+template <typename Body>
+auto guarded(Napi::Env env, Body body) {
+  try {
+    return body();
+  } catch (const Napi::Error&) {
+    throw;
+  } catch (const std::bad_alloc&) {
+    throw Napi::Error::New(env, "out of memory");
+  } catch (const std::exception& error) {
+    throw Napi::Error::New(env, error.what());
+  }
+}
+
+class ModelObject : public Napi::ObjectWrap<ModelObject> {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "NativeModel",
+                       {InstanceMethod<&ModelObject::load_some>("loadSome"),
+                        InstanceMethod<&ModelObject::reserve_pages>("reservePages"),
+                        InstanceMethod<&ModelObject::bind>("bind"), InstanceMethod<&ModelObject::launch>("launch"),
+                        InstanceMethod<&ModelObject::collect>("collect"), InstanceMethod<&ModelObject::keep>("keep"),
+                        InstanceMethod<&ModelObject::read>("read"), InstanceMethod<&ModelObject::free>("free")});
+  }
+
+  explicit ModelObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ModelObject>(info) {
+    info.This().As<Napi::Object>().TypeTag(&kModelTag);
+  }
+
+  void adopt(std::unique_ptr<Model> model) { model_ = std::move(model); }
+
+ private:
+  Model& model(const Napi::CallbackInfo& info) {
+    if (!info.This().As<Napi::Object>().CheckTypeTag(&kModelTag)) {
+      throw Napi::TypeError::New(info.Env(), "not a native model");
+    }
+    if (!model_) throw Napi::Error::New(info.Env(), "the model was freed");
+    return *model_;
+  }
+
+  Napi::Value load_some(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&] {
+      Weights& weights = model(info).weights();
+      weights.load_some(static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value()));
+      Napi::Object progress = Napi::Object::New(info.Env());
+      progress["done"] = Napi::Number::New(info.Env(), static_cast<double>(weights.loaded_bytes()));
+      progress["total"] = Napi::Number::New(info.Env(), static_cast<double>(weights.total_bytes()));
+      return Napi::Value(progress);
+    });
+  }
+
+  void reserve_pages(const Napi::CallbackInfo& info) {
+    guarded(info.Env(), [&] { model(info).transformer().reserve_pages(info[0].As<Napi::Number>().Int32Value()); });
+  }
+
+  void bind(const Napi::CallbackInfo& info) {
+    model(info);
+    Napi::Object arrays = info[0].As<Napi::Object>();
+    plan_.each([&](const char* name, auto& pointer) {
+      Napi::Value array = arrays.Get(name);
+      if (!array.IsTypedArray()) throw Napi::TypeError::New(info.Env(), std::string("the plan has no array ") + name);
+      Napi::TypedArray typed = array.As<Napi::TypedArray>();
+      char* data = static_cast<char*>(typed.ArrayBuffer().Data()) + typed.ByteOffset();
+      pointer = reinterpret_cast<std::remove_reference_t<decltype(pointer)>>(data);
+    });
+    arrays_ = Napi::Persistent(arrays);
+  }
+
+  Model& ready(const Napi::CallbackInfo& info) {
+    Model& loaded = model(info);
+    if (!plan_.counts) throw Napi::Error::New(info.Env(), "no plan is bound");
+    if (!loaded.weights().done()) throw Napi::Error::New(info.Env(), "the weights are not loaded");
+    return loaded;
+  }
+
+  void launch(const Napi::CallbackInfo& info) {
+    guarded(info.Env(), [&] { ready(info).transformer().launch(plan_); });
+  }
+
+  void collect(const Napi::CallbackInfo& info) {
+    guarded(info.Env(), [&] { ready(info).transformer().collect(plan_); });
+  }
+
+  void keep(const Napi::CallbackInfo& info) { model(info).transformer().keep(info[0].As<Napi::Boolean>().Value()); }
+
+  Napi::Value read(const Napi::CallbackInfo& info) {
+    Transformer& transformer = model(info).transformer();
+    bool logits = info[0].As<Napi::String>().Utf8Value() == "logits";
+    const std::vector<float>& values = logits ? transformer.kept_logits() : transformer.kept_encoder();
+    Napi::Float32Array array = Napi::Float32Array::New(info.Env(), values.size());
+    std::copy(values.begin(), values.end(), array.Data());
+    return array;
+  }
+
+  void free(const Napi::CallbackInfo&) {
+    model_.reset();
+    arrays_.Reset();
+    plan_ = {};
+  }
+
+  std::unique_ptr<Model> model_;
+  Plan plan_;
+  Napi::ObjectReference arrays_;  // keeps the memory behind plan_ alive
+};
+
+// The constructors of one environment.
+struct Constructors {
+  Napi::FunctionReference model, runtime;
+};
+
+class RuntimeObject : public Napi::ObjectWrap<RuntimeObject> {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "NativeRuntime",
+                       {InstanceAccessor<&RuntimeObject::device>("device"),
+                        InstanceAccessor<&RuntimeObject::threads>("threads"),
+                        InstanceMethod<&RuntimeObject::footprint>("footprint"),
+                        InstanceMethod<&RuntimeObject::load>("load"), InstanceMethod<&RuntimeObject::free>("free")});
+  }
+
+  explicit RuntimeObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<RuntimeObject>(info) {
+    info.This().As<Napi::Object>().TypeTag(&kRuntimeTag);
+    guarded(info.Env(), [&] {
+      int32_t threads = info[1].As<Napi::Number>().Int32Value();
+      std::string isa = info[0].As<Napi::String>().Utf8Value();
+      backend_ = std::make_shared<cpu::Backend>(threads > 0 ? threads : cpu::default_threads(), isa.c_str());
+    });
+  }
+
+ private:
+  std::shared_ptr<cpu::Backend>& backend(const Napi::CallbackInfo& info) {
+    if (!info.This().As<Napi::Object>().CheckTypeTag(&kRuntimeTag)) {
+      throw Napi::TypeError::New(info.Env(), "not a native runtime");
+    }
+    if (!backend_) throw Napi::Error::New(info.Env(), "the runtime was freed");
+    return backend_;
+  }
+
+  Napi::Value device(const Napi::CallbackInfo& info) {
+    return Napi::String::New(info.Env(), backend(info)->ops().name);
+  }
+
+  Napi::Value threads(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), backend(info)->threads());
+  }
+
+  Napi::Value footprint(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&] {
+      Napi::Env env = info.Env();
+      Footprint found = redllm::footprint(read_spec(to_value(info[0])), compute_type(info[1]), *backend(info));
+      Napi::Object result = Napi::Object::New(env);
+      result["weightBytes"] = Napi::Number::New(env, static_cast<double>(found.weight_bytes));
+      result["pageTokens"] = Napi::Number::New(env, kPageTokens);
+      result["pageBytes"] = Napi::Number::New(env, static_cast<double>(found.page_bytes));
+      Napi::Array groups = Napi::Array::New(env, found.groups.size());
+      for (uint32_t i = 0; i < found.groups.size(); ++i) {
+        Napi::Object group = Napi::Object::New(env);
+        group["kind"] = Napi::String::New(env, found.groups[i].cross ? "cross" : "self");
+        group["window"] = Napi::Number::New(env, found.groups[i].window);
+        groups[i] = group;
+      }
+      result["groups"] = groups;
+      return Napi::Value(result);
+    });
+  }
+
+  Napi::Value load(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&] {
+      auto model = std::make_unique<Model>(backend(info), read_spec(to_value(info[0])), compute_type(info[1]),
+                                           to_weight_source(to_value(info[2])), to_limits(to_value(info[3])));
+      Napi::Object object = info.Env().GetInstanceData<Constructors>()->model.New({});
+      ModelObject::Unwrap(object)->adopt(std::move(model));
+      return Napi::Value(object);
+    });
+  }
+
+  void free(const Napi::CallbackInfo&) { backend_.reset(); }
+
+  std::shared_ptr<cpu::Backend> backend_;
+};
+
+Napi::Value devices(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  Napi::Array list = Napi::Array::New(env);
+  for (cpu::Isa isa : {cpu::Isa::avx512, cpu::Isa::avx2, cpu::Isa::plain}) {
+    const char* name = cpu::isa_name(isa);
+    bool available = cpu::ops_for(name) != nullptr;
+    Napi::Object device = Napi::Object::New(env);
+    device["name"] = Napi::String::New(env, std::string("cpu ") + name);
+    device["available"] = Napi::Boolean::New(env, available);
+    device["detail"] = Napi::String::New(
+        env, available ? "ready" : "this processor, or this build, does not have these instructions");
+    list[list.Length()] = device;
+  }
+  return list;
+}
+
+Napi::Value create_runtime(const Napi::CallbackInfo& info) {
+  Napi::Object options = info[0].As<Napi::Object>();
+  return info.Env().GetInstanceData<Constructors>()->runtime.New({options.Get("isa"), options.Get("threads")});
+}
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  auto* constructors = new Constructors{Napi::Persistent(ModelObject::define(env)),
+                                        Napi::Persistent(RuntimeObject::define(env))};
+  env.SetInstanceData(constructors);
+  exports["devices"] = Napi::Function::New(env, devices);
+  exports["createRuntime"] = Napi::Function::New(env, create_runtime);
+  return exports;
+}
+
+}  // namespace
+}  // namespace redllm
+
+static Napi::Object redllm_init(Napi::Env env, Napi::Object exports) { return redllm::init(env, exports); }
+NODE_API_MODULE(redllm, redllm_init)

@@ -1,0 +1,223 @@
+#include "layer.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace redllm {
+
+// ---- scratch --------------------------------------------------------------------------------------------------------------
+
+Layers::Layers(const ModelSpec& spec, DType compute, const Ops& ops, Context* context, const StepLimits& limits)
+    : compute_(compute), ops_(ops), context_(context), arena_(ops, context) {
+  int64_t tokens = std::max(limits.tokens, limits.source_tokens);
+  int64_t positions = static_cast<int64_t>(limits.max_source) + limits.max_target;
+  int64_t width = 0, heads = 0, query = 0, inner = 0;
+  auto measure = [&](const AttentionSpec& attention) {
+    int64_t q = static_cast<int64_t>(attention.heads) * attention.head_dim;
+    heads = std::max(heads, q + 2 * static_cast<int64_t>(attention.kv_heads) * attention.head_dim);
+    query = std::max(query, q);
+    if (attention.rope) make_rope(attention, positions);
+  };
+  for (const StackSpec* stack : {spec.encoder ? &*spec.encoder : nullptr, &spec.decoder}) {
+    if (!stack) continue;
+    width = std::max<int64_t>(width, stack->width);
+    for (const LayerSpec& layer : stack->layers) {
+      measure(layer.self.block);
+      if (layer.cross) measure(layer.cross->block);
+      inner = std::max(inner, layer.feed_forward.block.up.weight.shape[0]);
+    }
+  }
+  input_ = arena_.take_tensor(compute, tokens, width);
+  heads_ = arena_.take_tensor(DType::f32, tokens, heads);
+  query_ = arena_.take_tensor(DType::f32, tokens, query);
+  mixed_ = arena_.take_tensor(compute, tokens, query);
+  inner_ = arena_.take_tensor(compute, tokens, inner);
+  output_ = arena_.take_tensor(DType::f32, tokens, width);
+  left_ = arena_.take_array<int32_t>(tokens);
+  narrowed_ = arena_.take_array<int32_t>(tokens);
+}
+
+void Layers::make_rope(const AttentionSpec& spec, int64_t positions) {
+  Rope& rope = ropes_[{spec.rope->theta, spec.rope->dimensions, spec.rope->factor}];
+  if (rope.cos) return;
+  rope.half = spec.rope->dimensions / 2;
+  float* cos = arena_.take_array<float>(static_cast<uint64_t>(positions) * rope.half);
+  float* sin = arena_.take_array<float>(static_cast<uint64_t>(positions) * rope.half);
+  for (int32_t i = 0; i < rope.half; ++i) {
+    double frequency = std::pow(spec.rope->theta, -static_cast<double>(i) / rope.half) / spec.rope->factor;
+    for (int64_t position = 0; position < positions; ++position) {
+      cos[position * rope.half + i] = static_cast<float>(std::cos(static_cast<double>(position) * frequency));
+      sin[position * rope.half + i] = static_cast<float>(std::sin(static_cast<double>(position) * frequency));
+    }
+  }
+  rope.cos = cos;
+  rope.sin = sin;
+}
+
+Rope Layers::rope(const AttentionSpec& spec, bool query) const {
+  if (!spec.rope || !(query ? spec.rope->rotates_query : spec.rope->rotates_key)) return {};
+  return ropes_.at({spec.rope->theta, spec.rope->dimensions, spec.rope->factor});
+}
+
+// ---- blocks ---------------------------------------------------------------------------------------------------------------
+
+void Layers::embed(Pass& pass, const int32_t* tokens, const StackSpec& spec, const StackWeights& weights) {
+  ops_.embed(context_,
+             {tokens, pass.tokens, weights.embedding, spec.embedding_scale, weights.positions, pass.position, pass.x});
+  pass.copied = false;
+  if (weights.embedding_norm.on) {
+    bool copy = compute_ != DType::f32;
+    norm(weights.embedding_norm, pass.x, pass.x, copy ? view(input_, pass.tokens, spec.width) : Tensor{}, false);
+    pass.copied = copy;
+  }
+}
+
+void Layers::self_attention(Pass& pass, const Residual<AttentionSpec>& residual,
+                            const ResidualWeights<AttentionWeights>& weights, const Keys& keys) {
+  const AttentionSpec& spec = residual.block;
+  const AttentionWeights& block = weights.block;
+  Tensor heads = view(heads_, pass.tokens, block.input.weight.n);
+  product(block.input, input_of(pass, weights.pre), heads, Activation::none, 1, false);
+
+  AppendArgs append{};
+  append.x = heads;
+  append.heads = spec.heads;
+  append.kv_heads = spec.kv_heads;
+  append.head_dim = spec.head_dim;
+  append.q_norm = block.query_norm;
+  append.k_norm = block.key_norm;
+  append.v_norm = block.value_norm;
+  append.q_rope = rope(spec, true);
+  append.k_rope = rope(spec, false);
+  append.position = pass.position;
+  append.q = view(query_, pass.tokens, static_cast<int64_t>(spec.heads) * spec.head_dim);
+  append.pool = keys.pool;
+  append.layer = keys.layer;
+  append.page = keys.token_page;
+  append.in_page = keys.token_in_page;
+  ops_.append(context_, append);
+
+  // What the mask allows, cut by the layer's window.
+  for (int32_t t = 0; t < pass.tokens; ++t) {
+    left_[t] = spec.window_back ? std::max(0, pass.index[t] - *spec.window_back) : 0;
+    narrowed_[t] = spec.window_ahead ? std::min(pass.right[t], pass.index[t] + *spec.window_ahead + 1) : pass.right[t];
+  }
+  Tensor mixed = view(mixed_, pass.tokens, append.q.cols);
+  attend(pass, spec, block, append.q, keys, narrowed_, true, mixed);
+  close(pass, block.output, mixed, weights);
+}
+
+void Layers::cross_attention(Pass& pass, const Residual<AttentionSpec>& residual,
+                             const ResidualWeights<AttentionWeights>& weights, const Keys& keys) {
+  const AttentionSpec& spec = residual.block;
+  const AttentionWeights& block = weights.block;
+  Tensor heads = view(heads_, pass.tokens, block.input.weight.n);
+  product(block.input, input_of(pass, weights.pre), heads, Activation::none, 1, false);
+
+  AppendArgs append{};
+  append.x = heads;
+  append.heads = spec.heads;
+  append.head_dim = spec.head_dim;
+  append.q_norm = block.query_norm;
+  append.q_rope = rope(spec, true);
+  append.position = pass.position;
+  append.q = view(query_, pass.tokens, heads.cols);
+  ops_.append(context_, append);
+
+  std::fill_n(left_, pass.tokens, 0);
+  Tensor mixed = view(mixed_, pass.tokens, append.q.cols);
+  attend(pass, spec, block, append.q, keys, pass.source_right, false, mixed);
+  close(pass, block.output, mixed, weights);
+}
+
+void Layers::attend(Pass& pass, const AttentionSpec& spec, const AttentionWeights& weights, Tensor query,
+                    const Keys& keys, const int32_t* right, bool self, Tensor out) {
+  AttentionArgs args{};
+  args.q = query;
+  args.query_start = pass.query_start;
+  args.sequences = pass.sequences;
+  args.query_index = pass.index;
+  args.group = self ? nullptr : pass.group;
+  args.heads = spec.heads;
+  args.head_dim = spec.head_dim;
+  args.segment[0] = {keys.pool, keys.layer, keys.pages, keys.page_start, left_, right};
+  args.segments = 1;
+  args.scale = spec.scale;
+  args.softcap = spec.softcap;
+  args.bias = weights.relative_bias;
+  args.reach = weights.reach;
+  args.out_norm = weights.output_norm;
+  args.out = out;
+  ops_.attention(context_, args);
+}
+
+void Layers::feed_forward(Pass& pass, const Residual<FeedForwardSpec>& residual,
+                          const ResidualWeights<FeedForwardWeights>& weights) {
+  const Weight& input = weights.block.input.weight;
+  Tensor inner = view(inner_, pass.tokens, input.gated ? input.n / 2 : input.n);
+  product(weights.block.input, input_of(pass, weights.pre), inner, residual.block.activation, 1, false);
+  close(pass, weights.block.down, inner, weights);
+}
+
+void Layers::append_source(const AttentionSpec& spec, const AttentionWeights& weights, Tensor states,
+                           const int32_t* position, const Keys& keys) {
+  AppendArgs append{};
+  append.x = view(heads_, states.rows, weights.key_value.weight.n);
+  product(weights.key_value, states, append.x, Activation::none, 1, false);
+  append.kv_heads = spec.kv_heads;
+  append.head_dim = spec.head_dim;
+  append.k_norm = weights.key_norm;
+  append.v_norm = weights.value_norm;
+  append.k_rope = rope(spec, false);
+  append.position = position;
+  append.pool = keys.pool;
+  append.layer = keys.layer;
+  append.page = keys.token_page;
+  append.in_page = keys.token_in_page;
+  ops_.append(context_, append);
+}
+
+// ---- the residual stream --------------------------------------------------------------------------------------------------
+
+// What a block reads: its own norm of the stream, or the stream itself in the compute type.
+Tensor Layers::input_of(Pass& pass, const NormWeights& pre) {
+  Tensor input = view(input_, pass.tokens, pass.x.cols);
+  if (pre.on) {
+    norm(pre, pass.x, input, {}, false);
+    pass.copied = false;
+    return input;
+  }
+  if (compute_ == DType::f32) return pass.x;
+  if (!pass.copied) ops_.gather(context_, {pass.x, nullptr, input});
+  pass.copied = true;
+  return input;
+}
+
+// The last product of a block, back into the stream, with the norms that stand after it.
+template <typename Block>
+void Layers::close(Pass& pass, const LinearWeights& last, Tensor inner, const ResidualWeights<Block>& norms) {
+  if (norms.post.on) {
+    Tensor output = view(output_, pass.tokens, pass.x.cols);
+    product(last, inner, output, Activation::none, 1, false);
+    norm(norms.post, output, pass.x, {}, true);
+  } else {
+    product(last, inner, pass.x, Activation::none, 1, true);
+  }
+  pass.copied = false;
+  if (norms.after.on) {
+    bool copy = compute_ != DType::f32;
+    norm(norms.after, pass.x, pass.x, copy ? view(input_, pass.tokens, pass.x.cols) : Tensor{}, false);
+    pass.copied = copy;
+  }
+}
+
+void Layers::product(const LinearWeights& linear, Tensor x, Tensor out, Activation activation, float scale,
+                     bool accumulate) {
+  ops_.matmul(context_, {x, linear.weight, linear.bias, activation, scale, accumulate, out});
+}
+
+void Layers::norm(const NormWeights& norm, Tensor x, Tensor out, Tensor copy, bool accumulate) {
+  ops_.norm(context_, {x, out, copy, norm.kind, norm.eps, norm.gain, norm.bias, accumulate});
+}
+
+}  // namespace redllm

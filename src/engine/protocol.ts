@@ -1,0 +1,149 @@
+/**
+ * The messages between the engine's handle (any thread) and its Worker: the only shapes that cross. All plain data.
+ * One `events` message a step carries everything that step brought.
+ */
+import type { PlainError } from '../errors.ts';
+import type { ModelFootprint, WeightSource } from '../native.ts';
+import type { ComputeType, GenerationDefaults, ModelSpec } from '../models/spec.ts';
+
+/** A model to load: resolved and checked by src/models before it is sent. */
+export interface ModelToLoad {
+  readonly name: string;
+  readonly spec: ModelSpec;
+  readonly compute: ComputeType;
+  readonly weights: WeightSource;
+  readonly defaults: GenerationDefaults;
+  /** Greatest source and target (prompt and answer together) in tokens. */
+  readonly maxSource: number;
+  readonly maxTarget: number;
+}
+
+export interface EngineOptions {
+  readonly isa: string;
+  /** 0: as many as the process may use. */
+  readonly threads: number;
+  /** Tokens (source and decoder) that a step may take; a source or prefix-LM prompt that is longer gets a step of its own. */
+  readonly maxBatchTokens: number;
+  /** Rows of the running batch, a model. */
+  readonly maxRows: number;
+  /** Bytes for K/V pages, all models together. */
+  readonly kvMemory: number;
+  /** Requests that may wait, all models together; beyond it submit fails with `queue_full`. */
+  readonly maxQueue: number;
+}
+
+/** How to choose tokens; every field resolved, so that the engine knows no defaults. */
+export interface SamplingParams {
+  /** Tokens to generate at most, the forced ones included. */
+  readonly maxTokens: number;
+  /** End and stop tokens are banned before this many. */
+  readonly minTokens: number;
+  /** 0: greedy. */
+  readonly temperature: number;
+  /** 0: all. */
+  readonly topK: number;
+  readonly topP: number;
+  readonly minP: number;
+  readonly repetitionPenalty: number;
+  readonly presencePenalty: number;
+  readonly frequencyPenalty: number;
+  readonly logitBias: readonly (readonly [token: number, bias: number])[];
+  /** 64 bits as two words. Sequence i of n uses its own stream derived from it. */
+  readonly seed: readonly [low: number, high: number];
+  /** Alternatives to report with each token; 0: the chosen one's log-probability; -1: none. */
+  readonly logprobs: number;
+  /** Tokens that end the answer and are kept out of nothing: they are reported, with reason `stop`. End tokens of the model included unless ignored. */
+  readonly stopTokens: readonly number[];
+  /** Which of stopTokens are the model's own end tokens: their text is never shown, and stop_reason stays null. */
+  readonly endTokens: readonly number[];
+  readonly forcedFirst: number | null;
+  readonly forcedLast: number | null;
+}
+
+export interface SubmitMessage {
+  readonly type: 'submit';
+  readonly id: number;
+  readonly model: string;
+  /** Encoder input; null for decoder-only models. */
+  readonly source: Int32Array | null;
+  /** Decoder tokens that the answer continues: the start token and decoder prompt, or the whole prompt of a decoder-only model. Not empty. */
+  readonly prompt: Int32Array;
+  readonly n: number;
+  readonly params: SamplingParams;
+  /** Absolute, of Date.now(); null: none. Past it the request ends with `deadline_exceeded`. */
+  readonly deadline: number | null;
+}
+
+export type ToWorker =
+  | SubmitMessage
+  | { readonly type: 'load'; readonly model: ModelToLoad }
+  /** All of a request, or one of its n sequences: those then end with reason `cancelled`. */
+  | { readonly type: 'cancel'; readonly id: number; readonly index?: number }
+  | { readonly type: 'stats' }
+  | { readonly type: 'close' };
+
+export type FinishReason = 'stop' | 'length' | 'cancelled';
+
+/** The log-probabilities of one generated token. */
+export interface TokenLogprobs {
+  readonly logprob: number;
+  readonly rank: number;
+  readonly top: readonly (readonly [token: number, logprob: number])[];
+}
+
+/** What one sequence of one request gained in a step. */
+export interface SequenceEvent {
+  readonly id: number;
+  /** Which of the n sequences. */
+  readonly index: number;
+  readonly tokens: readonly number[];
+  /** As many as tokens, where asked. */
+  readonly logprobs?: readonly TokenLogprobs[];
+  readonly finish?: FinishReason;
+  /** The stop token that ended it, where that was not one of the model's end tokens. */
+  readonly stopToken?: number;
+  /** With the first event of a request: prompt tokens that a cache already held. */
+  readonly cachedTokens?: number;
+  /** Seconds that the request waited before its first step; with its first event. */
+  readonly queueTime?: number;
+}
+
+export interface FailureEvent {
+  readonly id: number;
+  readonly error: PlainError;
+}
+
+/** Gauges and running totals of one model; counters only grow. */
+export interface ModelStats {
+  readonly model: string;
+  readonly waiting: number;
+  readonly running: number;
+  readonly pages: { readonly total: number; readonly self: number; readonly cross: number };
+  readonly promptTokens: number;
+  readonly generatedTokens: number;
+  readonly sourcesEncoded: number;
+  readonly sourceTokens: number;
+  readonly sourceHits: number;
+  readonly sourceQueries: number;
+  readonly steps: number;
+  /** Seconds in launch and collect. */
+  readonly stepTime: number;
+  /** Of those, in steps that encoded a source. */
+  readonly encodeStepTime: number;
+}
+
+export type FromWorker =
+  | { readonly type: 'ready'; readonly device: string; readonly threads: number }
+  | { readonly type: 'progress'; readonly model: string; readonly done: number; readonly total: number }
+  | { readonly type: 'loaded'; readonly model: string; readonly footprint: ModelFootprint; readonly pages: number }
+  | { readonly type: 'load-failed'; readonly model: string; readonly error: PlainError }
+  | {
+      readonly type: 'events';
+      readonly sequences: readonly SequenceEvent[];
+      readonly failures: readonly FailureEvent[];
+      /** Requests that left the queue for the running batch. */
+      readonly admitted: readonly number[];
+    }
+  | { readonly type: 'stats'; readonly models: readonly ModelStats[] }
+  | { readonly type: 'dead'; readonly error: PlainError }
+  | { readonly type: 'closed' };

@@ -1,0 +1,125 @@
+/**
+ * The native addon: the only file that loads the `.node`, and the type of its whole surface. Calls are synchronous; arguments
+ * are trusted (checked before they come here); what native code throws is a broken invariant or a lack of memory.
+ */
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { RedllmError } from './errors.ts';
+import type { ComputeType, ModelSpec } from './models/spec.ts';
+
+/** Where a tensor's bytes lie. `type` and the length were checked against the spec. */
+export interface TensorSource {
+  readonly file: string;
+  readonly offset: number;
+  readonly type: 'F32' | 'BF16' | 'F16';
+}
+
+export type WeightSource =
+  | { readonly kind: 'files'; readonly tensors: Readonly<Record<string, TensorSource>> }
+  /** Normal numbers of standard deviation fan_in^-0.5 (gains 1, biases 0), the same for a seed on every machine. */
+  | { readonly kind: 'random'; readonly seed: number };
+
+/** Layers that share page tables: all that reach equally far back, at most `layersPerPage` of them. */
+export interface PageGroup {
+  readonly kind: 'self' | 'cross';
+  /** How many tokens back a query of this group sees; 0: all. */
+  readonly window: number;
+}
+
+/** What a model takes, known without its weights. */
+export interface ModelFootprint {
+  /** Packed for this machine's kernels. */
+  readonly weightBytes: number;
+  readonly pageTokens: number;
+  readonly pageBytes: number;
+  /** In the order in which a row's page tables stand in the plan: self groups, then the cross groups of an encoder-decoder (one, unless windows split the layers). */
+  readonly groups: readonly PageGroup[];
+}
+
+/** Greatest counts of one step; scratch and plan are sized by them once. */
+export interface StepLimits {
+  /** Decoder tokens of a step, over all rows. */
+  readonly tokens: number;
+  readonly rows: number;
+  /** Source tokens whose encoder states live at a time. */
+  readonly sourceTokens: number;
+  readonly sources: number;
+  readonly samples: number;
+  /** Greatest number of alternatives that a sample reports. */
+  readonly alternatives: number;
+  /** Greatest index of a source token and of a decoder token, plus one: tables of positions are made for them. */
+  readonly maxSource: number;
+  readonly maxTarget: number;
+}
+
+/** One step, as typed arrays (src/engine/plan.ts says what each holds; native/plan.h mirrors it). */
+export type PlanArrays = Readonly<Record<string, Int32Array | Float32Array | Uint32Array>>;
+
+export interface NativeModel {
+  /** Packs about `bytes` more of the weights. Called until done === total. */
+  loadSome(bytes: number): { done: number; total: number };
+  /** Reserves address space for this many pages; memory is taken as pages are first written. */
+  reservePages(pages: number): void;
+  /** Ties the plan's arrays to this model; launch() reads them, collect() writes those named out*. */
+  bind(plan: PlanArrays): void;
+  /** Starts the step that the plan describes. May return before it is done. */
+  launch(): void;
+  /** Waits for the oldest step not yet collected and writes its results. */
+  collect(): void;
+  /** Keeps what `read` returns; costs a copy a step. For tests and probes. */
+  keep(on: boolean): void;
+  /** Of the last step: logits [samples, vocabulary] of the model, or final encoder states [source tokens, width]. */
+  read(what: 'logits' | 'encoder'): Float32Array;
+  /** Releases everything; any call after it throws. */
+  free(): void;
+}
+
+export interface NativeRuntime {
+  readonly device: string;
+  readonly threads: number;
+  footprint(spec: ModelSpec, compute: ComputeType): ModelFootprint;
+  load(spec: ModelSpec, compute: ComputeType, weights: WeightSource, limits: StepLimits): NativeModel;
+  free(): void;
+}
+
+export interface DeviceReport {
+  readonly name: string;
+  readonly available: boolean;
+  /** Why not, in a sentence; or what it is. */
+  readonly detail: string;
+}
+
+export interface Addon {
+  /** Best instruction set of this machine first. */
+  devices(): DeviceReport[];
+  /** @param isa 'auto' | 'plain' | 'avx2' | 'avx512'   @param threads 0: as many as the process may use */
+  createRuntime(options: { isa: string; threads: number }): NativeRuntime;
+}
+
+let addon: Addon | undefined;
+
+/** @throws RedllmError `native_unavailable` with what to do about it. */
+export function loadAddon(): Addon {
+  if (addon) return addon;
+  const path = addonPath();
+  try {
+    addon = createRequire(import.meta.url)(path) as Addon;
+  } catch (cause) {
+    throw new RedllmError(
+      'native_unavailable',
+      `The native addon at ${path} could not be loaded (${(cause as Error).message}). Build it with: npm run build:native`,
+      { cause },
+    );
+  }
+  return addon;
+}
+
+function addonPath(): string {
+  const chosen = process.env.REDLLM_ADDON;
+  if (chosen) return chosen;
+  let folder = dirname(fileURLToPath(import.meta.url));
+  while (!existsSync(join(folder, 'package.json')) && folder !== dirname(folder)) folder = dirname(folder);
+  return join(folder, 'build', 'Release', 'redllm.node');
+}
