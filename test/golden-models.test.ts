@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { loadAddon } from '../src/native.ts';
 import { DirectModel, type DirectResult } from './fixtures/direct.ts';
+import { readNpz } from './fixtures/npz.ts';
 import { sharedPath } from './shared.ts';
 
 const isas = loadAddon()
@@ -20,16 +21,9 @@ interface ReferenceCase {
   encoder_last_row?: number[];
 }
 
-interface TransformersRun {
-  tokens: number[][];
-  first_top5: number[][];
-  first_top5_logits: number[][];
-}
-
 interface TransformersCase {
   input_ids: number[][];
-  fp32: TransformersRun;
-  bf16: TransformersRun;
+  fp32: { tokens: number[][] };
 }
 
 function goldenOf<Case>(directory: string): Record<string, Case> {
@@ -76,43 +70,51 @@ for (const name of ['t5-tiny', 't5v10-tiny', 'bart-tiny', 'llama-tiny']) {
   const directory = sharedPath('models', 'tiny', name);
   describe(`${name} against transformers`, { skip: directory ? false : 'no golden models here' }, () => {
     for (const isa of isas) {
-      it(`gives its tokens and first logits in float32 on ${isa}`, async () => {
+      it(`gives its tokens, logits and encoder rows in float32 on ${isa}`, async () => {
         const model = await DirectModel.load(directory!, 'float32', isa);
-        for (const { label, result, golden, row } of runs(model, directory!, 32)) {
-          assert.deepEqual(result.tokens, golden.fp32.tokens[row], label);
-          const first = golden.fp32.first_top5[row]!.map(token => result.logits[0]![token]!);
-          assert.ok(deviation(first, golden.fp32.first_top5_logits[row]!) < 1e-4, label);
+        for (const { label, source, tokens, array } of goldenRows(directory!)) {
+          const result = generate(model, source, tokens.length);
+          assert.deepEqual(result.tokens, tokens, label);
+          assert.ok(deviation(result.logits[0]!, array('fp32.first_logits')) < 1e-4, `${label}: first logits`);
+          assert.ok(deviation(result.logits.at(-1)!, array('fp32.last_logits_head')) < 1e-4, `${label}: last logits`);
+          if (!model.description.spec.encoder) continue;
+          const width = model.description.spec.encoder.width;
+          const corner = Array.from({ length: 8 }, (_, token) => [...result.encoder.subarray(token * width, token * width + 16)]);
+          assert.ok(deviation(corner.flat(), array('fp32.enc_head')) < 1e-4, `${label}: encoder rows`);
         }
         model.free();
       });
 
       it(`is off by at most twice what transformers' own bfloat16 is, on ${isa}`, async () => {
         const model = await DirectModel.load(directory!, 'bfloat16', isa);
-        let ours = 0;
-        let theirs = 0;
-        for (const { result, golden, row } of runs(model, directory!, 1)) {
-          golden.fp32.first_top5[row]!.forEach((token, i) => {
-            const exact = golden.fp32.first_top5_logits[row]![i]!;
-            ours = Math.max(ours, Math.abs(result.logits[0]![token]! - exact));
-            const place = golden.bf16.first_top5[row]!.indexOf(token);
-            if (place >= 0) theirs = Math.max(theirs, Math.abs(golden.bf16.first_top5_logits[row]![place]! - exact));
-          });
+        for (const { label, source, array } of goldenRows(directory!)) {
+          const exact = array('fp32.first_logits');
+          const ours = deviation(generate(model, source, 1).logits[0]!, exact);
+          const theirs = deviation(array('bf16.first_logits'), exact);
+          assert.ok(ours > 0 && ours <= 2 * theirs, `${label}: ours ${ours}, theirs ${theirs}`);
         }
-        assert.ok(ours > 0 && ours <= 2 * theirs, `ours ${ours}, theirs ${theirs}`);
         model.free();
       });
     }
   });
 }
 
-/** Every row of every case as a request of its own: the goldens' padded batches are ragged here. */
-function* runs(model: DirectModel, directory: string, steps: number) {
+function generate(model: DirectModel, source: readonly number[], steps: number): DirectResult {
   const { spec, defaults } = model.description;
-  for (const [label, golden] of Object.entries(goldenOf<TransformersCase>(directory))) {
+  return spec.encoder ? model.greedy(source, [defaults.startToken!], steps) : model.greedy(null, source, steps);
+}
+
+/** Every row of every case as a request of its own: the goldens' padded batches are ragged here. */
+function* goldenRows(directory: string) {
+  const arrays = readNpz(`${directory}/golden.npz`);
+  for (const [name, golden] of Object.entries(goldenOf<TransformersCase>(directory))) {
     for (let row = 0; row < golden.input_ids.length; row++) {
-      const source = golden.input_ids[row]!;
-      const result = spec.encoder ? model.greedy(source, [defaults.startToken!], steps) : model.greedy(null, source, steps);
-      yield { label: `${label} ${row}`, result, golden, row };
+      const array = (key: string) => {
+        const { shape, values } = arrays.get(`${name}.${key}`)!;
+        const size = values.length / shape[0]!;
+        return values.slice(row * size, (row + 1) * size);
+      };
+      yield { label: `${name} ${row}`, source: golden.input_ids[row]!, tokens: golden.fp32.tokens[row]!, array };
     }
   }
 }
