@@ -1,0 +1,66 @@
+// What the model itself thought of a row: log-probability and rank of the chosen token, and the most probable tokens.
+#pragma once
+
+#include <math.h>
+
+#include "cpu/ops/sample_filter.h"
+#include "ops.h"
+
+namespace REDLLM_ISA_NAMESPACE {
+
+inline float cleaned(float x) {
+  return x != x ? -kInfinity : x > __FLT_MAX__ ? __FLT_MAX__ : x;
+}
+
+// The `wanted` greatest logits, greatest first, the lower id first among equals. Ids come in ascending order, so a later equal
+// never displaces an earlier one; most vectors hold nothing above the last of the list and cost one comparison.
+inline void greatest_tokens(const float* logits, int32_t vocabulary, int32_t wanted, int32_t* token, float* value) {
+  int32_t found = 0;
+  const auto insert = [&](int32_t id, float x) {
+    if (found == wanted && !(x > value[wanted - 1])) return;
+    int32_t place = found < wanted ? found++ : wanted - 1;
+    for (; place > 0 && value[place - 1] < x; --place) {
+      value[place] = value[place - 1];
+      token[place] = token[place - 1];
+    }
+    value[place] = x;
+    token[place] = id;
+  };
+  for_lanes(vocabulary, [&](int32_t i, int32_t n) {
+    if (found == wanted && count_greater(cleaned(load_logits(logits + i, n)), splat(value[wanted - 1])) == 0) return;
+    for (int32_t j = i; j < i + n; ++j) insert(j, cleaned(logits[j]));
+  });
+}
+
+// Step 1 for row `row`, into the tables of `a`.
+inline void report(const SampleArgs& a, int64_t row, const float* logits, int32_t vocabulary, int32_t chosen) {
+  const int32_t asked = a.alternatives[row];
+  const int32_t limit = a.max_alternatives < vocabulary ? a.max_alternatives : vocabulary;
+  const int32_t wanted = asked < 0 ? 0 : asked < limit ? asked : limit;
+  int32_t* token = a.top_token + row * a.max_alternatives;
+  float* logprob = a.top_logprob + row * a.max_alternatives;
+  for (int32_t i = wanted; i < a.max_alternatives; ++i) {
+    token[i] = -1;
+    logprob[i] = 0;
+  }
+  a.logprob[row] = 0;
+  a.rank[row] = 0;
+  if (asked < 0) return;
+  const float top = greatest(logits, vocabulary);
+  const bool empty = top == -kInfinity;
+  const double total = empty ? 1 : ::log(mass(logits, vocabulary, top, -kInfinity));
+  const auto log_probability = [&](float x) {
+    return empty ? -kInfinity : static_cast<float>(static_cast<double>(x) - top - total);
+  };
+  const float own = cleaned(logits[chosen]);
+  a.logprob[row] = log_probability(own);
+  int32_t above = 0;
+  for_lanes(vocabulary,
+            [&](int32_t i, int32_t n) { above += count_greater(cleaned(load_logits(logits + i, n)), splat(own)); });
+  a.rank[row] = 1 + above;
+  if (wanted == 0) return;
+  greatest_tokens(logits, vocabulary, wanted, token, logprob);
+  for (int32_t i = 0; i < wanted; ++i) logprob[i] = log_probability(logprob[i]);
+}
+
+}  // namespace REDLLM_ISA_NAMESPACE
