@@ -1,0 +1,23 @@
+/** Checkpoints and golden files that lie beside the repository, in ../shared: not part of it, so tests that need them may find none. */
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = repositoryRoot();
+
+/** The path of `../shared/...parts`, or null where it is not there. */
+export function sharedPath(...parts: string[]): string | null {
+  const path = join(root, '..', 'shared', ...parts);
+  return existsSync(path) ? path : null;
+}
+
+/** The `skip` option of a test that needs `../shared/...parts`: false, or the reason that the runner prints. */
+export function skipWithout(...parts: string[]): string | false {
+  return sharedPath(...parts) === null ? `needs ../shared/${parts.join('/')}` : false;
+}
+
+function repositoryRoot(): string {
+  let folder = dirname(fileURLToPath(import.meta.url));
+  while (!existsSync(join(folder, 'package.json')) && folder !== dirname(folder)) folder = dirname(folder);
+  return folder;
+}
