@@ -8,18 +8,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { RedllmError } from './errors.ts';
 import type { ComputeType, ModelSpec } from './models/spec.ts';
-
-/** Where a tensor's bytes lie. `type` and the length were checked against the spec. */
-export interface TensorSource {
-  readonly file: string;
-  readonly offset: number;
-  readonly type: 'F32' | 'BF16' | 'F16';
-}
-
-export type WeightSource =
-  | { readonly kind: 'files'; readonly tensors: Readonly<Record<string, TensorSource>> }
-  /** Normal numbers of standard deviation fan_in^-0.5 (gains 1, biases 0), the same for a seed on every machine. */
-  | { readonly kind: 'random'; readonly seed: number };
+import type { WeightSource } from './models/weights.ts';
 
 /** Layers that share page tables: all that reach equally far back, at most `layersPerPage` of them. */
 export interface PageGroup {

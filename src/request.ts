@@ -15,6 +15,7 @@ export interface GenerateRequest {
   readonly truncatePrompt?: number;
 
   readonly n?: number;
+  /** Infinity: as many as the model has room for after the prompt. */
   readonly maxTokens?: number;
   readonly minTokens?: number;
   readonly temperature?: number;
@@ -45,7 +46,12 @@ export interface TokenLogprob {
   readonly text: string;
   readonly bytes: readonly number[];
   readonly logprob: number;
-  readonly top: readonly { readonly token: number; readonly text: string; readonly bytes: readonly number[]; readonly logprob: number }[];
+  readonly top: readonly {
+    readonly token: number;
+    readonly text: string;
+    readonly bytes: readonly number[];
+    readonly logprob: number;
+  }[];
 }
 
 /** What one of the n answers gained. `text` never ends in half a character nor in what may become a stop string. */

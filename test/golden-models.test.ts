@@ -79,7 +79,9 @@ for (const name of ['t5-tiny', 't5v10-tiny', 'bart-tiny', 'llama-tiny']) {
           assert.ok(deviation(result.logits.at(-1)!, array('fp32.last_logits_head')) < 1e-4, `${label}: last logits`);
           if (!model.description.spec.encoder) continue;
           const width = model.description.spec.encoder.width;
-          const corner = Array.from({ length: 8 }, (_, token) => [...result.encoder.subarray(token * width, token * width + 16)]);
+          const corner = Array.from({ length: 8 }, (_, token) => [
+            ...result.encoder.subarray(token * width, token * width + 16),
+          ]);
           assert.ok(deviation(corner.flat(), array('fp32.enc_head')) < 1e-4, `${label}: encoder rows`);
         }
         model.free();

@@ -26,7 +26,11 @@ test('windows, caps, learned norms and scaled rotation are served', () => {
   const spec = withLayers(layer =>
     withSelf(layer, { softcap: 50, window: { back: 3, ahead: 0 }, rope: { ...rope!, factor: 8 } }),
   );
-  assert.deepEqual(unservedParts({ ...spec, head: { ...spec.head, softcap: 30 } }), []);
+  assert.deepEqual(unservedParts(spec), []);
+});
+
+test('a cap on the logits is not', () => {
+  assert.deepEqual(unservedParts({ ...base, head: { ...base.head, softcap: 30 } }), ['a soft-cap on the logits']);
 });
 
 test('merged attention is not', () => {
@@ -41,6 +45,14 @@ test('keys and values of more than one shape are not', () => {
   ]);
   assert.deepEqual(unservedParts(withLayers(layer => withSelf(layer, { headDim: 4 }))), [
     'cross-attention whose keys and values differ in shape from those of self-attention',
+  ]);
+});
+
+test('encoder layers of more than one shape are not', () => {
+  const [first, ...rest] = base.encoder!.layers;
+  const layers = [withSelf(first!, { kvHeads: 1 }), ...rest];
+  assert.deepEqual(unservedParts({ ...base, encoder: { ...base.encoder!, layers } }), [
+    'encoder layers whose keys and values differ in shape',
   ]);
 });
 

@@ -6,20 +6,33 @@ import { DirectModel, type DirectResult, type StepOptions } from './fixtures/dir
 import { sharedPath } from './shared.ts';
 
 const prompt = Array.from({ length: 150 }, (_, i) => 3 + ((i * 37 + 11) % 370));
-const cuts: readonly (readonly number[])[] = [[1], [7], [16, 16, 16], [15, 1, 33, 64], Array.from({ length: 140 }, () => 1)];
+const cuts: readonly (readonly number[])[] = [
+  [1],
+  [7],
+  [16, 16, 16],
+  [15, 1, 33, 64],
+  Array.from({ length: 140 }, () => 1),
+];
 
 function assertSame(actual: DirectResult, expected: DirectResult, label: string): void {
   assert.deepEqual(actual.tokens, expected.tokens, label);
-  for (const [step, logits] of expected.logits.entries()) assert.deepEqual(actual.logits[step], logits, `${label}, step ${step}`);
+  for (const [step, logits] of expected.logits.entries())
+    assert.deepEqual(actual.logits[step], logits, `${label}, step ${step}`);
 }
 
-async function compare(name: string, compute: ComputeType, source: boolean, variants: readonly StepOptions[]): Promise<void> {
+async function compare(
+  name: string,
+  compute: ComputeType,
+  source: boolean,
+  variants: readonly StepOptions[],
+): Promise<void> {
   const model = await DirectModel.load(sharedPath('models', 'tiny', name)!, compute);
   const start = model.description.defaults.startToken ?? 0;
   const run = (options: StepOptions, with_: DirectModel) =>
     source ? with_.greedy(prompt, [start, ...prompt.slice(0, 40)], 6, options) : with_.greedy(null, prompt, 6, options);
   const whole = run({}, model);
-  for (const options of variants) assertSame(run(options, model), whole, `${name} ${compute} ${JSON.stringify(options)}`);
+  for (const options of variants)
+    assertSame(run(options, model), whole, `${name} ${compute} ${JSON.stringify(options)}`);
   model.free();
   const twoThreads = await DirectModel.load(sharedPath('models', 'tiny', name)!, compute, 'auto', 2);
   assertSame(run({}, twoThreads), whole, `${name} ${compute} on two threads`);
@@ -31,11 +44,21 @@ const skip = sharedPath('models', 'tiny') ? false : 'no golden models here';
 describe('splitting a request', { skip }, () => {
   for (const compute of ['float32', 'bfloat16'] as const) {
     it(`gives the same bits for a causal prompt in any chunks, in ${compute}`, async () => {
-      for (const name of ['decllm-tiny', 'llama-tiny']) await compare(name, compute, false, cuts.map(chunks => ({ chunks })));
+      for (const name of ['decllm-tiny', 'llama-tiny'])
+        await compare(
+          name,
+          compute,
+          false,
+          cuts.map(chunks => ({ chunks })),
+        );
     });
 
     it(`gives the same bits for a decoder prompt in any chunks and an encoder in any layer ranges, in ${compute}`, async () => {
-      const variants = [...cuts.map(chunks => ({ chunks })), { layersPerStep: 1 }, { layersPerStep: 1, chunks: [3, 5] }];
+      const variants = [
+        ...cuts.map(chunks => ({ chunks })),
+        { layersPerStep: 1 },
+        { layersPerStep: 1, chunks: [3, 5] },
+      ];
       for (const name of ['redllm-tiny', 't5-tiny', 'bart-tiny']) await compare(name, compute, true, variants);
     });
 

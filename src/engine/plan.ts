@@ -13,10 +13,12 @@ const ints = {
   // Sources to encode: [sources]
   sourceStart: '[sources + 1] where each one begins in sourceTokens',
   sourceTokens: 'token ids, one source after the other',
-  sourceState: '[sources] first row of its states in the encoder state buffer (limits.sourceTokens rows): they live there between layer ranges',
+  sourceState:
+    '[sources] first row of its states in the encoder state buffer (limits.sourceTokens rows): they live there between layer ranges',
   sourceFirstLayer: '[sources] layers [first, last) are run in this step; at the last layer the cross pages are filled',
   sourceLastLayer: '[sources]',
-  sourcePageStart: '[sources * cross groups + 1] where each table begins in sourcePages, source by source, group by group',
+  sourcePageStart:
+    '[sources * cross groups + 1] where each table begins in sourcePages, source by source, group by group',
   sourcePages: 'cross pages that receive the keys and values',
   // Decoder rows: [rows]
   rowStart: '[rows + 1] where each row begins in tokens',
@@ -138,7 +140,8 @@ export function createPlan(limits: StepLimits, sizes: PlanSizes): Plan {
   const plan: Record<string, Int32Array | Float32Array | Uint32Array> = {};
   let offset = 0;
   for (const name of names) {
-    plan[name] = name in ints ? new Int32Array(buffer, offset, lengths[name]) : new Float32Array(buffer, offset, lengths[name]);
+    plan[name] =
+      name in ints ? new Int32Array(buffer, offset, lengths[name]) : new Float32Array(buffer, offset, lengths[name]);
     offset += 4 * lengths[name];
   }
   plan.seed = new Uint32Array(buffer, offset, seedLength);

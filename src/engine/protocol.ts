@@ -3,8 +3,9 @@
  * One `events` message a step carries everything that step brought.
  */
 import type { PlainError } from '../errors.ts';
-import type { ModelFootprint, WeightSource } from '../native.ts';
 import type { ComputeType, GenerationDefaults, ModelSpec } from '../models/spec.ts';
+import type { WeightSource } from '../models/weights.ts';
+import type { ModelFootprint } from '../native.ts';
 
 /** A model to load: resolved and checked by src/models before it is sent. */
 export interface ModelToLoad {

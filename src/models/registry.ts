@@ -1,5 +1,4 @@
 /** From a checkpoint, or a config alone, to all that serving needs to know of a model. */
-import type { WeightSource } from '../native.ts';
 import { bart } from './bart.ts';
 import { openCheckpoint, storedTensors, type TextFiles } from './checkpoint.ts';
 import { Config, type JsonObject } from './config.ts';
@@ -12,7 +11,7 @@ import { redllm } from './redllm.ts';
 import type { GenerationDefaults, ModelSpec } from './spec.ts';
 import { t5 } from './t5.ts';
 import { unservedParts } from './unserved.ts';
-import { locateWeights } from './weights.ts';
+import { locateWeights, type WeightSource } from './weights.ts';
 
 const families: ReadonlyMap<string, Family> = new Map(
   [redllm, decllm, t5, bart, llama].flatMap(family => family.modelTypes.map(type => [type, family] as const)),

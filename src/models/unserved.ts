@@ -17,6 +17,11 @@ export function unservedParts(spec: ModelSpec): string[] {
     parts.push('cross-attention whose keys and values differ in shape from those of self-attention');
   }
 
+  if (new Set(spec.encoder?.layers.map(layer => shape(layer.self.block))).size > 1) {
+    parts.push('encoder layers whose keys and values differ in shape');
+  }
+
+  if (spec.head.softcap !== undefined) parts.push('a soft-cap on the logits');
   if ([spec.encoder, spec.decoder].some(stack => stack?.positions?.kind === 'sinusoidal')) {
     parts.push('sinusoidal positions');
   }

@@ -1,12 +1,23 @@
 /** Whether the tensors of a checkpoint are those that its spec names, no fewer, no others. */
 import { basename } from 'node:path';
-import type { TensorSource, WeightSource } from '../native.ts';
 import type { Family } from './family.ts';
 import { readAt, withFile } from './files.ts';
 import { invalid, listed, shown } from './invalid.ts';
 import type { StoredTensor } from './safetensors.ts';
 import type { ModelSpec } from './spec.ts';
 import { weightRefs } from './spec-weights.ts';
+
+/** Where a tensor's bytes lie. `type` and the length were checked against the spec. */
+export interface TensorSource {
+  readonly file: string;
+  readonly offset: number;
+  readonly type: 'F32' | 'BF16' | 'F16';
+}
+
+export type WeightSource =
+  | { readonly kind: 'files'; readonly tensors: Readonly<Record<string, TensorSource>> }
+  /** Normal numbers of standard deviation fan_in^-0.5 (gains 1, biases 0), the same for a seed on every machine. */
+  | { readonly kind: 'random'; readonly seed: number };
 
 type Tensors = ReadonlyMap<string, StoredTensor>;
 

@@ -1,0 +1,99 @@
+// The whole forward pass on small random models, so that the sanitizers see it: cuts of a request and other company leave its
+// logits as they are, bit for bit, and plans that leave their limits throw. Goldens are compared where Node drives (test/).
+#include "transformer.h"
+
+#include "check.h"
+#include "cpu/isa.h"
+#include "paper_models.h"
+
+using namespace redllm;
+using namespace redllm::test;
+
+namespace {
+
+const PaperSize kSmall{40, 72, 2, 16, 2, 101};
+const StepLimits kLimits{64, 1, 64, 1, 1, 4, 64, 64};
+
+std::vector<int32_t> tokens_of(int32_t count, int32_t seed) {
+  Random random(seed);
+  std::vector<int32_t> tokens(static_cast<size_t>(count));
+  for (int32_t& token : tokens) token = static_cast<int32_t>(random.integer(0, kSmall.vocabulary - 1));
+  return tokens;
+}
+
+struct Cut {
+  int32_t layers;                // of the encoder, a step
+  std::vector<int32_t> lengths;  // of the prompt's pieces
+};
+
+std::vector<float> run(Model& model, bool encoder, int32_t prefix, const Cut& cut) {
+  OneRow row(kLimits, encoder);
+  model.transformer().keep(true);
+  std::vector<int32_t> source = tokens_of(33, 1), prompt = tokens_of(37, 2);
+  int32_t source_length = encoder ? 33 : 0, index = 0, next = 0;
+  if (encoder) {
+    for (int32_t layer = 0; layer < kSmall.layers; layer += cut.layers)
+      row.encode(model, source, layer, layer + cut.layers);
+  }
+  for (int32_t length : cut.lengths) {
+    next = row.decode(model, {prompt.begin() + index, prompt.begin() + index + length}, index, source_length, prefix);
+    index += length;
+  }
+  for (int32_t step = 0; step < 5; ++step) next = row.decode(model, {next}, index++, source_length, prefix);
+  return model.transformer().kept_logits();
+}
+
+void test_cuts(const char* isa, DType compute, int32_t threads) {
+  auto backend = std::make_shared<cpu::Backend>(threads, isa);
+  for (bool encoder : {true, false}) {
+    auto model = load_random(backend, paper_model(kSmall, encoder), compute, kLimits, OneRow::pages(kLimits));
+    std::vector<float> whole = run(*model, encoder, 0, {kSmall.layers, {37}});
+    CHECK(whole.size() == static_cast<size_t>(kSmall.vocabulary));
+    for (float logit : whole) CHECK(std::isfinite(logit));
+    CHECK(run(*model, encoder, 0, {1, {1, 16, 20}}) == whole);
+    CHECK(run(*model, encoder, 0, {1, std::vector<int32_t>(37, 1)}) == whole);
+    CHECK(run(*model, encoder, 37, {1, {37}}) != whole);
+  }
+}
+
+template <typename Body>
+bool throws(Body body) {
+  try {
+    body();
+  } catch (const std::runtime_error&) {
+    return true;
+  }
+  return false;
+}
+
+void test_limits() {
+  auto backend = std::make_shared<cpu::Backend>(1);
+  auto model = load_random(backend, paper_model(kSmall, true), DType::f32, kLimits, OneRow::pages(kLimits));
+  OneRow row(kLimits, true);
+  CHECK(throws([&] { row.encode(*model, tokens_of(65, 1), 0, 2); }));
+  CHECK(throws([&] { row.encode(*model, {0, 101}, 0, 2); }));
+  CHECK(throws([&] { row.encode(*model, {0, 1}, 1, 3); }));
+  row.encode(*model, {0, 1}, 0, 2);
+  CHECK(throws([&] { row.decode(*model, {-1}, 0, 2); }));
+  CHECK(throws([&] { row.decode(*model, {101}, 0, 2); }));
+  CHECK(throws([&] { row.decode(*model, {1}, 64, 2); }));
+  CHECK(throws([&] { row.decode(*model, {1}, 0, 2, 2); }));
+  CHECK(throws([&] { model->transformer().collect(row.plan); }));
+  CHECK(row.decode(*model, {1}, 0, 2) >= 0);
+}
+
+}  // namespace
+
+int main() {
+  for (const char* isa : {"plain", "avx2", "avx512"}) {
+    if (!cpu::ops_for(isa)) continue;
+    for (DType compute : {DType::f32, DType::bf16}) {
+      begin(isa);
+      test_cuts(isa, compute, 1);
+      test_cuts(isa, compute, 2);
+    }
+  }
+  begin("limits");
+  test_limits();
+  return report();
+}

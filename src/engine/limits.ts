@@ -1,0 +1,154 @@
+/** What one model can be asked for: the sizes of its steps, and which requests could never run. */
+import { RedllmError } from '../errors.ts';
+import type { ModelFootprint, StepLimits } from '../native.ts';
+import type { PageTables } from './page-tables.ts';
+import type { PlanSizes } from './plan.ts';
+import type { EngineOptions, ModelToLoad, SubmitMessage } from './protocol.ts';
+import type { SourceStore } from './sources.ts';
+
+/** Most alternatives that a request may ask to see with each token. */
+export const maxAlternatives = 20;
+/** Most entries of logit bias and stop tokens of a request, together. */
+export const maxBiasEntries = 1024;
+
+/** The scheduler's own view of a model. */
+export interface ModelLimits {
+  /** Tokens of a step, source and decoder together. */
+  readonly batchTokens: number;
+  readonly rows: number;
+  readonly maxSource: number;
+  readonly maxTarget: number;
+  /** A prompt cannot be cut: its tokens see each other. */
+  readonly wholePrompts: boolean;
+  readonly encoder: boolean;
+}
+
+export function modelLimits(model: ModelToLoad, options: EngineOptions): ModelLimits {
+  return {
+    batchTokens: options.maxBatchTokens,
+    // Every row can then move by at least one token in a step.
+    rows: Math.min(options.maxRows, options.maxBatchTokens),
+    maxSource: model.spec.encoder ? model.maxSource : 0,
+    maxTarget: model.maxTarget,
+    wholePrompts: model.spec.mask === 'prefix',
+    encoder: model.spec.encoder !== undefined,
+  };
+}
+
+/** The greatest steps that the scheduler may plan under these limits. */
+export function stepLimits(limits: ModelLimits): StepLimits {
+  const { batchTokens, rows, maxSource, maxTarget } = limits;
+  return {
+    tokens: limits.wholePrompts ? Math.max(batchTokens, rows + maxTarget) : batchTokens,
+    rows,
+    sourceTokens: limits.encoder ? Math.max(batchTokens, maxSource) : 0,
+    sources: limits.encoder ? rows : 0,
+    samples: rows,
+    alternatives: maxAlternatives,
+    maxSource,
+    maxTarget,
+  };
+}
+
+export function planSizes(limits: ModelLimits, footprint: ModelFootprint): PlanSizes {
+  return {
+    groups: footprint.groups.length,
+    crossGroups: footprint.groups.filter(group => group.kind === 'cross').length,
+    pageTokens: footprint.pageTokens,
+    biasEntries: limits.rows * maxBiasEntries,
+    // A step completes at most one prompt that earlier steps began; all others fit its budget, or are the one that does not.
+    historyTokens: limits.batchTokens + 2 * limits.maxTarget,
+  };
+}
+
+/**
+ * Refuses a request that could never run, however long it waited.
+ * @param capacity pages that one request could be given, each of `pageBytes`
+ * @throws RedllmError `invalid_value`, `context_length_exceeded`
+ */
+export function checkRequest(
+  message: SubmitMessage,
+  limits: ModelLimits,
+  memory: { tables: PageTables; sources: SourceStore; capacity: number; pageBytes: number },
+): void {
+  const { source, prompt, n, params } = message;
+  if (limits.encoder !== (source !== null)) {
+    throw new RedllmError('invalid_value', `This model ${limits.encoder ? 'needs a' : 'takes no'} source.`, {
+      param: 'prompt',
+    });
+  }
+  if (source?.length === 0 || prompt.length === 0) {
+    throw new RedllmError('invalid_value', 'The prompt has no tokens.', { param: 'prompt' });
+  }
+  if (source !== null && source.length > limits.maxSource) {
+    throw new RedllmError(
+      'context_length_exceeded',
+      `The prompt has ${source.length} tokens, but this model's source takes at most ${limits.maxSource}.`,
+      { param: 'prompt' },
+    );
+  }
+  if (prompt.length >= limits.maxTarget) {
+    throw new RedllmError(
+      'context_length_exceeded',
+      `The ${source ? 'decoder prompt' : 'prompt'} has ${prompt.length} tokens, but this model takes at most ${limits.maxTarget} of prompt and answer together.`,
+      { param: source ? 'decoder_prompt' : 'prompt' },
+    );
+  }
+  if (prompt.length + params.maxTokens > limits.maxTarget) {
+    throw new RedllmError(
+      'context_length_exceeded',
+      `max_tokens is ${params.maxTokens} and the ${source ? 'decoder prompt' : 'prompt'} has ${prompt.length} tokens, but this model takes at most ${limits.maxTarget} together.`,
+      { param: 'max_tokens' },
+    );
+  }
+  if (!Number.isInteger(params.maxTokens) || params.maxTokens < 1) {
+    throw new RedllmError('invalid_value', 'max_tokens must be a whole number of at least 1.', { param: 'max_tokens' });
+  }
+  if (!Number.isInteger(n) || n < 1 || n > limits.rows) {
+    throw new RedllmError(
+      'invalid_value',
+      `n is ${n}, but must be between 1 and ${limits.rows}, the rows of a batch.`,
+      {
+        param: 'n',
+      },
+    );
+  }
+  if (params.logprobs > maxAlternatives) {
+    throw new RedllmError('invalid_value', `At most ${maxAlternatives} alternatives are reported with a token.`, {
+      param: 'logprobs',
+    });
+  }
+  if (params.logitBias.length + params.stopTokens.length > maxBiasEntries) {
+    throw new RedllmError(
+      'invalid_value',
+      `logit_bias and stop tokens together may have at most ${maxBiasEntries} entries.`,
+      {
+        param: 'logit_bias',
+      },
+    );
+  }
+  const pages = pagesOf(message, limits, memory.tables) + (source ? memory.sources.pagesFor(source.length) : 0);
+  if (pages > memory.capacity) {
+    const [needed, held] = [pages, memory.capacity].map(count => mebibytes(count * memory.pageBytes));
+    throw new RedllmError(
+      'context_length_exceeded',
+      `The request may need ${needed} of memory for keys and values (max_tokens ${params.maxTokens}, n ${n}), but the server has ${held}.`,
+      { param: 'max_tokens' },
+    );
+  }
+}
+
+/** Worst case of the self pages of all sequences of a request. */
+function pagesOf(message: SubmitMessage, limits: ModelLimits, tables: PageTables): number {
+  return message.n * sequencePages(message.prompt.length, message.params.maxTokens, limits, tables);
+}
+
+/** Worst case of the self pages of one sequence. */
+export function sequencePages(prompt: number, maxTokens: number, limits: ModelLimits, tables: PageTables): number {
+  const chunk = limits.wholePrompts ? prompt : Math.min(prompt, limits.batchTokens);
+  return tables.worstCase(prompt + maxTokens, chunk);
+}
+
+function mebibytes(bytes: number): string {
+  return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+}

@@ -1,0 +1,229 @@
+/**
+ * The engine's loop without its thread: messages in, messages out, one step at a time. worker.ts turns it; a test may turn it by
+ * hand. What native code throws in a step is a broken invariant or a lack of memory: after it nothing that the pages hold can
+ * be trusted, so the engine is dead: every request fails, and the process is the supervisor's to restart. A model that
+ * does not load harms nobody else.
+ */
+import { RedllmError, toPlain } from '../errors.ts';
+import type { NativeRuntime } from '../native.ts';
+import { MemoryBudget } from './memory-budget.ts';
+import { ModelRunner } from './model-runner.ts';
+import type {
+  EngineOptions,
+  FailureEvent,
+  FromWorker,
+  ModelToLoad,
+  SequenceEvent,
+  SubmitMessage,
+  ToWorker,
+} from './protocol.ts';
+
+export interface LoopPort {
+  post(message: FromWorker): void;
+  /** The next message, if one has come. Never waits. */
+  take(): ToWorker | undefined;
+}
+
+/** busy: turn again; idle: wait for a message first; ended: never turn again. */
+export type LoopState = 'busy' | 'idle' | 'ended';
+
+/** Weights packed between two looks at the messages. */
+const loadBytes = 64 * 2 ** 20;
+
+export class EngineLoop {
+  readonly #port: LoopPort;
+  readonly #options: EngineOptions;
+  readonly #now: () => number;
+  readonly #createRuntime: (options: { isa: string; threads: number }) => NativeRuntime;
+  readonly #budget: MemoryBudget;
+  readonly #models = new Map<string, ModelRunner>();
+  readonly #toLoad: ModelToLoad[] = [];
+  #loading: ModelRunner | null = null;
+  #runtime: NativeRuntime | null = null;
+  /** Whose turn it is among the models. */
+  #turn = 0;
+  #ended = false;
+  #sequences: SequenceEvent[] = [];
+  #failures: FailureEvent[] = [];
+
+  /** @param now milliseconds, as Date.now() */
+  constructor(
+    port: LoopPort,
+    createRuntime: (options: { isa: string; threads: number }) => NativeRuntime,
+    options: EngineOptions,
+    now: () => number = Date.now,
+  ) {
+    this.#port = port;
+    this.#createRuntime = createRuntime;
+    this.#options = options;
+    this.#now = now;
+    this.#budget = new MemoryBudget(options.kvMemory);
+  }
+
+  /** Messages, deadlines, a chunk of weights, one step of one model: then one message with all that it brought. */
+  turn(): LoopState {
+    if (this.#ended) return 'ended';
+    try {
+      if (this.#runtime === null) this.#start();
+      for (let message = this.#port.take(); message !== undefined; message = this.#port.take()) {
+        this.#handle(message);
+        if (this.#ended) return 'ended';
+      }
+      this.#expire();
+      this.#flush();
+      const loaded = this.#loadSome();
+      const stepped = this.#step();
+      this.#flush();
+      return loaded || stepped ? 'busy' : 'idle';
+    } catch (error) {
+      this.#die(error);
+      return 'ended';
+    }
+  }
+
+  /** Milliseconds until the next deadline of any request; null: there is none. */
+  untilDeadline(): number | null {
+    let next = Number.POSITIVE_INFINITY;
+    for (const { scheduler } of this.#models.values()) {
+      for (const { deadline } of scheduler.requests()) next = Math.min(next, deadline ?? next);
+    }
+    return next === Number.POSITIVE_INFINITY ? null : Math.max(0, next - this.#now());
+  }
+
+  /** @throws Error where anything is held though there is no request: pages, rows, slots, sources, promises */
+  checkIdle(): void {
+    for (const model of this.#models.values()) model.checkIdle();
+    this.#budget.checkIdle();
+  }
+
+  #start(): void {
+    const { isa, threads } = this.#options;
+    this.#runtime = this.#createRuntime({ isa, threads });
+    this.#port.post({ type: 'ready', device: this.#runtime.device, threads: this.#runtime.threads });
+  }
+
+  #handle(message: ToWorker): void {
+    switch (message.type) {
+      case 'submit':
+        this.#submit(message);
+        return;
+      case 'load':
+        this.#toLoad.push(message.model);
+        return;
+      case 'cancel':
+        for (const { scheduler } of this.#models.values()) {
+          this.#sequences.push(...scheduler.cancel(message.id, message.index));
+        }
+        return;
+      case 'stats':
+        this.#port.post({ type: 'stats', models: [...this.#models.values()].map(model => model.stats()) });
+        return;
+      case 'close':
+        this.#close();
+        return;
+    }
+  }
+
+  #submit(message: SubmitMessage): void {
+    try {
+      const model = this.#models.get(message.model);
+      if (model === undefined) {
+        throw new RedllmError('model_not_found', `There is no model '${message.model}'.`, { param: 'model' });
+      }
+      model.scheduler.submit(message);
+    } catch (error) {
+      if (!(error instanceof RedllmError)) throw error;
+      this.#failures.push({ id: message.id, error: toPlain(error) });
+    }
+  }
+
+  #expire(): void {
+    for (const { scheduler } of this.#models.values()) {
+      for (const id of scheduler.expire()) {
+        const error = new RedllmError('deadline_exceeded', 'The request took longer than it was given.');
+        this.#failures.push({ id, error: toPlain(error) });
+      }
+    }
+  }
+
+  /** One step of the next model that has something to run. */
+  #step(): boolean {
+    const models = [...this.#models.values()];
+    for (let i = 0; i < models.length; i++) {
+      this.#turn = (this.#turn + 1) % models.length;
+      const events = models[this.#turn]!.step();
+      if (events === null) continue;
+      for (const event of events) this.#sequences.push(event);
+      return true;
+    }
+    return false;
+  }
+
+  /** A chunk of the weights of the model that is being loaded; its failure is its own. */
+  #loadSome(): boolean {
+    const model = this.#toLoad[0];
+    if (model === undefined) return false;
+    try {
+      if (this.#models.has(model.name)) {
+        throw new RedllmError('invalid_config', `There are two models named '${model.name}'.`, { param: 'model' });
+      }
+      this.#loading ??= new ModelRunner(this.#runtime!, model, this.#options, this.#budget, this.#now);
+      const { done, total } = this.#loading.loadSome(loadBytes);
+      this.#port.post({ type: 'progress', model: model.name, done, total });
+      if (done < total) return true;
+      const { footprint, pool } = this.#loading;
+      this.#models.set(model.name, this.#loading);
+      this.#port.post({ type: 'loaded', model: model.name, footprint, pages: pool.total });
+    } catch (thrown) {
+      this.#loading?.free();
+      const error =
+        thrown instanceof RedllmError
+          ? thrown
+          : new RedllmError('invalid_checkpoint', `The model '${model.name}' could not be loaded: ${reason(thrown)}`);
+      this.#port.post({ type: 'load-failed', model: model.name, error: toPlain(error) });
+    }
+    this.#loading = null;
+    this.#toLoad.shift();
+    return true;
+  }
+
+  #flush(): void {
+    const admitted: number[] = [];
+    for (const { scheduler } of this.#models.values()) admitted.push(...scheduler.takeAdmitted());
+    if (this.#sequences.length === 0 && this.#failures.length === 0 && admitted.length === 0) return;
+    this.#port.post({ type: 'events', sequences: this.#sequences, failures: this.#failures, admitted });
+    this.#sequences = [];
+    this.#failures = [];
+  }
+
+  /** Fails what is open, releases everything native, and says so. */
+  #close(): void {
+    const error = toPlain(new RedllmError('draining', 'The server is shutting down.'));
+    for (const { scheduler } of this.#models.values()) {
+      for (const { id } of [...scheduler.requests()]) {
+        scheduler.cancel(id);
+        this.#failures.push({ id, error });
+      }
+    }
+    this.#flush();
+    this.checkIdle();
+    for (const model of this.#models.values()) model.free();
+    this.#loading?.free();
+    this.#runtime?.free();
+    this.#ended = true;
+    this.#port.post({ type: 'closed' });
+  }
+
+  #die(thrown: unknown): void {
+    this.#ended = true;
+    const error =
+      thrown instanceof RedllmError
+        ? thrown
+        : new RedllmError('engine_dead', `The engine failed: ${reason(thrown)}`, { cause: thrown });
+    this.#port.post({ type: 'dead', error: toPlain(error) });
+  }
+}
+
+function reason(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}

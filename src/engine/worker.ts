@@ -1,0 +1,5 @@
+/** The engine's thread: the file that Engine.start() runs in a Worker. */
+import { loadAddon } from '../native.ts';
+import { runWorker } from './run-worker.ts';
+
+await runWorker(options => loadAddon().createRuntime(options));

@@ -1,0 +1,254 @@
+/**
+ * The whole scheduling side (queue, pages, sources, plan) against a fake model whose text changes when anything that a row may
+ * see is wrong: whatever arrives, in whatever company and with whatever budgets, every answer is the one it gets alone.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { MemoryBudget } from '../src/engine/memory-budget.ts';
+import { ModelRunner } from '../src/engine/model-runner.ts';
+import type { EngineOptions, SamplingParams, SequenceEvent } from '../src/engine/protocol.ts';
+import { sequenceSeed } from '../src/engine/sampling.ts';
+import { RedllmError } from '../src/errors.ts';
+import type { ModelSpec } from '../src/models/spec.ts';
+import { expectedAnswer, type FakeModel, FakeRuntime, fakePageBytes, fakeSpec } from './fixtures/fake-model.ts';
+
+const vocabulary = 12;
+const maxSource = 30;
+const maxTarget = 40;
+
+const shapes = fc.record({
+  encoder: fc.boolean(),
+  mask: fc.constantFrom('causal' as const, 'prefix' as const),
+  decoderPositions: fc.constantFrom('zero' as const, 'after-source' as const),
+  windows: fc.constantFrom([0], [0, 0], [5], [0, 5], [3, 0, 0, 3], [6, 6, 2, 0]),
+});
+
+const tokens = (max: number) => fc.array(fc.nat(vocabulary - 1), { minLength: 1, maxLength: max });
+
+const paramsOf: fc.Arbitrary<SamplingParams> = fc
+  .record({
+    maxTokens: fc.integer({ min: 1, max: 15 }),
+    minTokens: fc.constantFrom(0, 0, 3),
+    temperature: fc.constantFrom(0, 0, 0.7, 1),
+    topK: fc.constantFrom(0, 5),
+    topP: fc.constantFrom(1, 0.9),
+    minP: fc.constantFrom(0, 0.1),
+    repetitionPenalty: fc.constantFrom(1, 1, 1.3),
+    presencePenalty: fc.constantFrom(0, 0, 0.5),
+    frequencyPenalty: fc.constantFrom(0, 0, 0.25),
+    logitBias: fc.array(fc.tuple(fc.nat(vocabulary - 1), fc.integer({ min: -3, max: 3 })), { maxLength: 2 }),
+    seed: fc.tuple(fc.nat(0xffffffff), fc.nat(0xffffffff)),
+    logprobs: fc.constantFrom(-1, 0, 3),
+    stopTokens: fc.constantFrom([], [1], [1, 2]),
+    forcedFirst: fc.constantFrom(null, null, 4),
+    forcedLast: fc.constantFrom(null, null, 1, 5),
+  })
+  .map(params => ({ ...params, endTokens: params.stopTokens.filter(token => token === 1) }));
+
+const requestOf = fc.record({
+  model: fc.nat(1),
+  /** Small numbers choose one of a few common sources, so that some are shared. */
+  source: fc.oneof(fc.nat(2), tokens(maxSource)),
+  prompt: tokens(24),
+  n: fc.constantFrom(1, 1, 1, 2, 3),
+  params: paramsOf,
+  arrival: fc.nat(25),
+  /** Steps after its arrival at which it, or its first sequence, is cancelled; null: never. */
+  cancel: fc.oneof({ weight: 4, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: fc.nat(12) }),
+  cancelFirstOnly: fc.boolean(),
+});
+
+const commonSources = [[3, 1, 4, 1, 5, 9], [2, 7, 1, 8], [3, 1, 4, 1, 5, 8]];
+
+const scenarios = fc.record({
+  shapes: fc.tuple(shapes, shapes),
+  requests: fc.array(requestOf, { minLength: 1, maxLength: 14 }),
+  maxBatchTokens: fc.integer({ min: 3, max: 60 }),
+  maxRows: fc.integer({ min: 3, max: 9 }),
+  /** From scarce (one request at a time, some never) to ample. */
+  pages: fc.oneof(fc.integer({ min: 8, max: 60 }), fc.constant(2000)),
+});
+
+type Scenario = typeof scenarios extends fc.Arbitrary<infer T> ? T : never;
+type Wanted = Scenario['requests'][number];
+
+interface Answer {
+  readonly tokens: number[];
+  readonly logprobs: number[];
+  finish: string | null;
+}
+
+class Harness {
+  readonly budget: MemoryBudget;
+  readonly runners: ModelRunner[] = [];
+  readonly natives: FakeModel[];
+  readonly specs: ModelSpec[];
+  readonly answers = new Map<string, Answer>();
+  readonly refused = new Set<number>();
+  readonly admitted: number[][] = [[], []];
+  readonly wanted: readonly Wanted[];
+  readonly options: EngineOptions;
+
+  constructor(scenario: Scenario) {
+    const { pages, maxBatchTokens, maxRows } = scenario;
+    this.options = { isa: 'auto', threads: 1, maxBatchTokens, maxRows, kvMemory: pages * fakePageBytes, maxQueue: 99 };
+    this.wanted = scenario.requests;
+    this.budget = new MemoryBudget(this.options.kvMemory);
+    this.specs = scenario.shapes.map(shape => fakeSpec({ ...shape, vocabulary }));
+    const runtime = new FakeRuntime();
+    for (const [i, spec] of this.specs.entries()) {
+      const model = {
+        name: `m${i}`,
+        spec,
+        compute: 'float32' as const,
+        weights: { kind: 'random' as const, seed: 0 },
+        defaults: { endTokens: [1] },
+        maxSource,
+        maxTarget,
+      };
+      this.runners.push(new ModelRunner(runtime, model, this.options, this.budget, () => 0));
+    }
+    this.natives = runtime.models;
+  }
+
+  source(request: Wanted): number[] | null {
+    if (!this.specs[request.model]!.encoder) return null;
+    return typeof request.source === 'number' ? commonSources[request.source]! : request.source;
+  }
+
+  submit(id: number): void {
+    const request = this.wanted[id]!;
+    const source = this.source(request);
+    const { prompt, params, n } = request;
+    try {
+      this.runners[request.model]!.scheduler.submit({
+        type: 'submit',
+        id,
+        model: `m${request.model}`,
+        source: source && Int32Array.from(source),
+        prompt: Int32Array.from(prompt),
+        n,
+        params,
+        deadline: null,
+      });
+    } catch (error) {
+      assert(error instanceof RedllmError && error.code === 'context_length_exceeded', String(error));
+      assert.equal(error.param, 'max_tokens');
+      this.refused.add(id);
+      return;
+    }
+    for (let i = 0; i < n; i++) this.answers.set(`${id}/${i}`, { tokens: [], logprobs: [], finish: null });
+  }
+
+  take(events: readonly SequenceEvent[]): void {
+    for (const event of events) {
+      const answer = this.answers.get(`${event.id}/${event.index}`);
+      assert(answer, 'an event of a request that does not exist');
+      assert.equal(answer.finish, null, 'an event after the finish');
+      answer.tokens.push(...event.tokens);
+      for (const { logprob } of event.logprobs ?? []) answer.logprobs.push(logprob);
+      answer.finish = event.finish ?? null;
+    }
+  }
+
+  /** One step of each model, with everything that must hold after it. @returns whether anything ran */
+  step(): boolean {
+    let ran = false;
+    for (const [i, runner] of this.runners.entries()) {
+      const events = runner.step();
+      this.admitted[i]!.push(...runner.scheduler.takeAdmitted());
+      if (events === null) continue;
+      ran = true;
+      this.take(events);
+      this.checkStep(this.natives[i]!);
+      this.checkPages(runner, this.natives[i]!);
+    }
+    return ran;
+  }
+
+  /** A step stays within its budget, or has one thing beside the decode rows that could not be cut. */
+  checkStep({ lastStep }: FakeModel): void {
+    const sum = (values: number[]) => values.reduce((a, b) => a + b, 0);
+    const total = lastStep.decodes + sum(lastStep.prompts) + sum(lastStep.sources);
+    const alone = lastStep.prompts.length + lastStep.sources.length === 1;
+    assert(total <= this.options.maxBatchTokens || alone, `a step of ${total} tokens: ${JSON.stringify(lastStep)}`);
+    assert(lastStep.decodes + lastStep.prompts.length <= this.options.maxRows, 'too many rows');
+  }
+
+  checkPages(runner: ModelRunner, native: FakeModel): void {
+    runner.pool.check();
+    assert(this.budget.used <= this.budget.promised && this.budget.promised <= this.budget.limit);
+    const { total, self, cross } = runner.pool.counts();
+    assert(self + cross <= runner.pool.reserved, 'more pages than were promised');
+    for (let page = 0; page < total; page++) if (runner.pool.references(page) === 0) native.poison(page);
+  }
+
+  cancel(id: number): void {
+    const { model, cancelFirstOnly } = this.wanted[id]!;
+    const runner = this.runners[model]!;
+    this.take(runner.scheduler.cancel(id, cancelFirstOnly ? 0 : undefined));
+    this.checkPages(runner, this.natives[model]!);
+  }
+
+  run(): void {
+    const lastArrival = Math.max(...this.wanted.map(request => request.arrival));
+    for (let time = 0, ran = true; time <= lastArrival + 12 || ran; time++) {
+      assert(time < 3000, 'no end');
+      for (const [id, { arrival }] of this.wanted.entries()) if (arrival === time) this.submit(id);
+      for (const [id, { arrival, cancel }] of this.wanted.entries()) {
+        if (cancel !== null && arrival + cancel === time) this.cancel(id);
+      }
+      ran = this.step();
+    }
+  }
+
+  checkAnswers(): void {
+    for (const [id, request] of this.wanted.entries()) {
+      if (this.refused.has(id)) continue;
+      for (let i = 0; i < request.n; i++) {
+        const answer = this.answers.get(`${id}/${i}`)!;
+        const seed = sequenceSeed(request.params.seed, i);
+        const expected = expectedAnswer(
+          this.specs[request.model]!,
+          this.source(request),
+          request.prompt,
+          request.params,
+          seed,
+        );
+        if (answer.finish === 'cancelled') {
+          assert.notEqual(request.cancel, null);
+          assert.deepEqual(answer.tokens, expected.tokens.slice(0, answer.tokens.length));
+          continue;
+        }
+        const { tokens, finish } = expected;
+        assert.deepEqual({ tokens: answer.tokens, finish: answer.finish }, { tokens, finish }, `answer ${id}/${i}`);
+        if (request.params.logprobs >= 0) assert.deepEqual(answer.logprobs, expected.logprobs);
+      }
+    }
+  }
+
+  /** Requests of one model start in the order in which they came. */
+  checkOrder(): void {
+    const arrivals = (id: number) => this.wanted[id]!.arrival * 100 + id;
+    for (const ids of this.admitted) assert.deepEqual(ids, ids.toSorted((a, b) => arrivals(a) - arrivals(b)));
+  }
+
+  checkIdle(): void {
+    for (const runner of this.runners) runner.checkIdle();
+    this.budget.checkIdle();
+  }
+}
+
+test('every answer is the one it gets alone, within the budgets, in order, and nothing is left behind', () => {
+  fc.assert(
+    fc.property(scenarios, scenario => {
+      const harness = new Harness(scenario);
+      harness.run();
+      harness.checkIdle();
+      harness.checkAnswers();
+      harness.checkOrder();
+    }),
+    { numRuns: 400 },
+  );
+});
