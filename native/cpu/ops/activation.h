@@ -1,74 +1,72 @@
-// Activations, as branch-free scalar code over plain loops: the compiler vectorises them for each instruction set, and without
-// contraction every lane does the same operations, so a row's bits do not depend on its place in a tile.
-// Relative errors are near 1e-6 over the whole range, also in the tails where 1 + erf or 1 + tanh would cancel.
+// Activations of a vector of lanes. Relative errors are near 1e-6 over the whole range, also in the tails, where 1 + erf or
+// 1 + tanh would cancel.
 #pragma once
 
-#include "cpu/bf16.h"
 #include "cpu/ops/ops_internal.h"
+#include "cpu/ops/simd.h"
 
 namespace REDLLM_ISA_NAMESPACE {
 namespace {
 
-// exp(high + low), |low| small: the sum is never rounded to one float. Clamped to the range of normal floats; NaN stays NaN.
-inline float exp_sum(float high, float low) {
-  float sum = high + low;
-  sum = sum < -87.0f ? -87.0f : sum;
-  sum = sum > 88.0f ? 88.0f : sum;
-  const float shifted = sum * 1.44269504089f + 12582912.0f;  // 1.5 * 2^23: the integer lands in the low bits
-  const float n = shifted - 12582912.0f;
-  // The parts of ln 2: the first is short, so that n times it is exact.
-  float r = ((high - n * 0.693359375f) - n * -2.12194440e-4f) + low;
-  // Where the sum was clamped, r is far outside; what it gives must only stay finite and of the right size.
-  r = r < -0.35f ? -0.35f : r;
-  r = r > 0.35f ? 0.35f : r;
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * (r * r) + r + 1.0f;
-  return p * float_of_bits((bits_of_float(shifted) << 23) + 0x3f800000);  // 2^n, n in [-126, 127]
+// exp(high + low) without rounding the sum to one float first. At least exp(-87): no subnormals. NaN stays NaN.
+inline vf exp_sum(vf high, vf low) {
+  const vf magic = splat(12582912.0f);  // 1.5 * 2^23: adding it leaves the nearest whole number in the low bits
+  const vf bounded = min(splat(88.0f), max(splat(-87.0f), add(high, low)));
+  const vf biased = fma(bounded, splat(1.44269504088896341f), magic);
+  const vf n = sub(biased, magic);
+  vf r = add(fma(n, splat(2.12194440e-4f), fma(n, splat(-0.693359375f), high)), low);
+  // Far outside only where the sum was bounded: there the result need only stay finite.
+  r = min(splat(0.35f), max(splat(-0.35f), r));
+  vf p = splat(1.9875691500e-4f);
+  p = fma(p, r, splat(1.3981999507e-3f));
+  p = fma(p, r, splat(8.3334519073e-3f));
+  p = fma(p, r, splat(4.1665795894e-2f));
+  p = fma(p, r, splat(1.6666665459e-1f));
+  p = fma(p, r, splat(5.0000001201e-1f));
+  return mul(add(fma(p, mul(r, r), r), splat(1.0f)), power_of_2(biased));
 }
 
-inline float gelu_erf(float x) {
-  // x * Phi(x), Phi(-m) = erfc(m / sqrt(2)) / 2 for m = |x|, and erfc(z) = t exp(-z^2 + P(t)), t = 1 / (1 + z / 2)
-  // (Numerical Recipes 6.2: relative error below 1.2e-7 everywhere).
-  float m = x < 0 ? -x : x;
-  m = m > 30.0f ? 30.0f : m;  // an infinity would cancel against itself below
-  const float t = 1.0f / (1.0f + 0.35355339059f * m);
-  float p = 0.17087277f;
-  p = p * t - 0.82215223f;
-  p = p * t + 1.48851587f;
-  p = p * t - 1.13520398f;
-  p = p * t + 0.27886807f;
-  p = p * t - 0.18628806f;
-  p = p * t + 0.09678418f;
-  p = p * t + 0.37409196f;
-  p = p * t + 1.00002368f;
-  p = p * t - 1.26551223f;
-  // z^2 = m^2 / 2 in two parts: the square of m's upper 12 bits is exact.
-  const float upper = float_of_bits(bits_of_float(m) & 0xfffff000);
-  const float half = 0.5f * (t * exp_sum(-0.5f * (upper * upper), p - 0.5f * ((m - upper) * (m + upper))));
-  return x * (x < 0 ? half : 1.0f - half);
+// x Phi(x), Phi(-m) = erfc(m / sqrt(2)) / 2 for m = |x|, and erfc(z) = t exp(-z^2 + P(t)), t = 1 / (1 + z / 2)
+// (Numerical Recipes 6.2: relative error below 1.2e-7 everywhere).
+inline vf gelu_erf(vf x) {
+  const vf m = min(splat(30.0f), absolute(x));  // an infinity would cancel against itself below
+  const vf t = div(splat(1.0f), fma(splat(0.35355339059f), m, splat(1.0f)));
+  vf p = splat(0.17087277f);
+  p = fma(p, t, splat(-0.82215223f));
+  p = fma(p, t, splat(1.48851587f));
+  p = fma(p, t, splat(-1.13520398f));
+  p = fma(p, t, splat(0.27886807f));
+  p = fma(p, t, splat(-0.18628806f));
+  p = fma(p, t, splat(0.09678418f));
+  p = fma(p, t, splat(0.37409196f));
+  p = fma(p, t, splat(1.00002368f));
+  p = fma(p, t, splat(-1.26551223f));
+  // z^2 = m^2 / 2 in two parts: the square of m rounded to 12 bits is exact.
+  const vf shift = mul(m, splat(4097.0f));
+  const vf upper = sub(shift, sub(shift, m));
+  const vf low = fma(mul(splat(-0.5f), sub(m, upper)), add(m, upper), p);
+  const vf half = mul(mul(splat(0.5f), t), exp_sum(mul(splat(-0.5f), mul(upper, upper)), low));
+  return mul(x, if_less(x, splat(0), half, sub(splat(1.0f), half)));
 }
 
-inline float gelu_by_tanh(float x) {
-  // (1 + tanh u) / 2 = 1 / (1 + exp(-2 u))
-  const float u = 0.79788456080f * (x + 0.044715f * (x * x * x));
-  return x / (1.0f + exp_sum(-2.0f * u, 0.0f));
+// (1 + tanh u) / 2 = 1 / (1 + exp(-2 u))
+inline vf gelu_by_tanh(vf x) {
+  const vf cubed = mul(mul(x, x), x);
+  const vf u = mul(splat(0.79788456080f), fma(splat(0.044715f), cubed, x));
+  return div(x, add(splat(1.0f), exp(mul(splat(-2.0f), u))));
 }
 
-inline float activated(Activation activation, float x) {
-  switch (activation) {
+template <Activation kActivation>
+inline vf activate(vf x) {
+  switch (kActivation) {
     case Activation::relu:
-      return x < 0 ? 0 : x;
+      return max(splat(0), x);  // in this order a NaN stays one
     case Activation::gelu:
       return gelu_erf(x);
     case Activation::gelu_tanh:
       return gelu_by_tanh(x);
     case Activation::silu:
-      return x / (1.0f + exp_sum(-x, 0.0f));
+      return div(x, add(splat(1.0f), exp(sub(splat(0), x))));
     case Activation::none:
       break;
   }

@@ -20,13 +20,15 @@ namespace {
 constexpr int64_t kInputBytes = kScratchBytes * 5 / 8;
 constexpr int64_t kSumBytes = kScratchBytes - kInputBytes;
 
-constexpr int64_t kGroupPanels = 4;          // panels that several tiles of rows share, cache block by cache block
-constexpr int64_t kBlockSteps = 512;         // a cache block: 64 KB of a panel
-constexpr int64_t kStreamBytes = 128 << 10;  // weights of one task where a single tile streams them
+constexpr int64_t kManyTiles = 4;            // from here on tiles share a group of panels
+constexpr int64_t kGroupPanels = 4;          // of 64 KB a cache block
+constexpr int64_t kBlockSteps = 512;         // a cache block of a panel
+constexpr int64_t kStreamBytes = 256 << 10;  // weights of one task with few tiles: memory sets the time
+constexpr int64_t kStreamAhead = 4 << 10;    // how far ahead of its multiplications a single tile fetches
 constexpr int64_t kTasksPerThread = 4;       // so that a thread that the system descheduled does not hold up the others
 constexpr int64_t kPackAlone = 16 << 10;     // elements below which interleaving is not worth waking other threads
 
-using TileKernel = void (*)(const float* a, const char* b, int64_t steps, float* acc, bool carry);
+using TileKernel = void (*)(const float* a, const char* b, int64_t steps, float* acc, bool carry, Ahead ahead);
 
 template <bool kBf16>
 TileKernel tile_of(int64_t rows) {
@@ -73,33 +75,53 @@ struct Block {
   int64_t steps;     // over K
   int64_t elements;  // of the input, a step
 
+  const char* weights(int64_t panel, int64_t step) const {
+    return static_cast<const char*>(args->w.data) + (panel * steps + step) * kStepBytes;
+  }
   // Rows are dealt out evenly: 13 are 7 + 6, not 12 + 1.
   int64_t tile_start(int64_t t) const { return rows * t / tiles; }
 };
 
-void multiply(const Block& block, int64_t t, int64_t panel, int64_t s0, int64_t s1, float* acc) {
+// acc (+)= tile t of the rows times one panel, over steps [s0, s1).
+void multiply(const Block& block, int64_t t, int64_t panel, int64_t s0, int64_t s1, float* acc, Ahead ahead) {
   const int64_t start = block.tile_start(t);
   const int64_t rows = block.tile_start(t + 1) - start;
   const float* a = block.input + (start * block.steps + s0 * rows) * block.elements;
-  const Weight& w = block.args->w;
-  const char* b = static_cast<const char*>(w.data) + (panel * block.steps + s0) * kStepBytes;
-  const TileKernel kernel = w.type == DType::bf16 ? tile_of<true>(rows) : tile_of<false>(rows);
-  kernel(a, b, s1 - s0, acc, s0 > 0);
+  const TileKernel kernel = block.args->w.type == DType::bf16 ? tile_of<true>(rows) : tile_of<false>(rows);
+  kernel(a, block.weights(panel, s0), s1 - s0, acc, s0 > 0, ahead);
 }
 
-// Tiles [t0, t1) times panels [p0, p1). sums: kSumBytes of the thread's own.
-void multiply_group(const Block& block, int64_t t0, int64_t t1, int64_t p0, int64_t p1, float* sums) {
+// One tile, alone: every panel streams through once.
+void stream(const Block& block, int64_t t, int64_t p0, int64_t p1) {
+  alignas(64) float acc[kTileRows * kPanelColumns];
+  for (int64_t p = p0; p < p1; ++p) {
+    multiply(block, t, p, 0, block.steps, acc, {block.weights(p, 0) + kStreamAhead, kStepBytes});
+    finish(*block.args, p, acc, block.first + block.tile_start(t), block.tile_start(t + 1) - block.tile_start(t));
+  }
+}
+
+// Tiles [t0, t1) times panels [p0, p1), a group of panels and a block of K at a time: the tiles read it from the second-level cache, and
+// each fetches a part of the block that comes next. sums: kSumBytes of the thread's own.
+void reuse(const Block& block, int64_t t0, int64_t t1, int64_t p0, int64_t p1, int64_t group, float* sums) {
   constexpr int64_t kTileSums = kTileRows * kPanelColumns;
-  const int64_t block_steps = t1 - t0 == 1 ? block.steps : kBlockSteps;
-  const bool whole = block.steps <= block_steps;
-  for (int64_t s0 = 0; s0 < block.steps; s0 += block_steps) {
-    const int64_t s1 = s0 + block_steps < block.steps ? s0 + block_steps : block.steps;
-    for (int64_t t = t0; t < t1; ++t) {
-      for (int64_t p = p0; p < p1; ++p) {
-        float* acc = whole ? sums : sums + ((t - t0) * (p1 - p0) + (p - p0)) * kTileSums;
-        multiply(block, t, p, s0, s1, acc);
-        if (s1 == block.steps)
-          finish(*block.args, p, acc, block.first + block.tile_start(t), block.tile_start(t + 1) - block.tile_start(t));
+  const int64_t tiles = t1 - t0;
+  const int64_t stride = (kStepBytes + tiles - 1) / tiles;
+  for (int64_t g0 = p0; g0 < p1; g0 += group) {
+    const int64_t g1 = g0 + group < p1 ? g0 + group : p1;
+    for (int64_t s0 = 0; s0 < block.steps; s0 += kBlockSteps) {
+      const int64_t s1 = s0 + kBlockSteps < block.steps ? s0 + kBlockSteps : block.steps;
+      const bool last = s1 == block.steps;
+      for (int64_t t = t0; t < t1; ++t) {
+        for (int64_t p = g0; p < g1; ++p) {
+          float* acc = sums + ((t - t0) * group + (p - g0)) * kTileSums;
+          const char* next = !last ? block.weights(p, s1) : p + group < p1 ? block.weights(p + group, 0) : nullptr;
+          const Ahead ahead =
+              next == nullptr ? Ahead{block.weights(p, s0), 0} : Ahead{next + (t - t0) * (s1 - s0) * stride, stride};
+          multiply(block, t, p, s0, s1, acc, ahead);
+          if (last)
+            finish(*block.args, p, acc, block.first + block.tile_start(t),
+                   block.tile_start(t + 1) - block.tile_start(t));
+        }
       }
     }
   }
@@ -120,19 +142,23 @@ void multiply_block(Context* context, const Block& block, float* input) {
   const Weight& w = block.args->w;
   const int64_t panels = packed_panels(w.n, w.gated);
   const int64_t wanted = context->pool->threads() == 1 ? 1 : context->pool->threads() * kTasksPerThread;
-  int64_t group = block.tiles > 1 ? kGroupPanels : kStreamBytes / (block.steps * kStepBytes);
-  if (group > panels / wanted) group = panels / wanted;
-  if (group < 1) group = 1;
-  const int64_t groups = (panels + group - 1) / group;
+  const int64_t panel_bytes = block.steps * kStepBytes;
+  // Many tiles share several panels, so that a tile is read less often; few of them must not wait for more than one.
+  const int64_t group = block.tiles < kManyTiles ? 1 : kGroupPanels;
+  int64_t panels_per_task = block.tiles < kManyTiles ? kStreamBytes / panel_bytes : kGroupPanels;
+  if (panels_per_task > panels / wanted) panels_per_task = panels / wanted;
+  if (panels_per_task < 1) panels_per_task = 1;
+  const int64_t ranges = (panels + panels_per_task - 1) / panels_per_task;
   // Few panels and many rows: the rows are divided too.
-  int64_t parts = (wanted + groups - 1) / groups;
+  int64_t parts = (wanted + ranges - 1) / ranges;
   if (parts > block.tiles) parts = block.tiles;
-  parallel_for(context, groups * parts, [&](int64_t task, int32_t thread) {
-    const int64_t p0 = task / parts * group;
-    const int64_t p1 = p0 + group < panels ? p0 + group : panels;
-    const int64_t part = task % parts;
-    float* sums = reinterpret_cast<float*>(context->scratch + thread * context->scratch_bytes + kInputBytes);
-    multiply_group(block, block.tiles * part / parts, block.tiles * (part + 1) / parts, p0, p1, sums);
+  parallel_for(context, ranges * parts, [&](int64_t task, int32_t thread) {
+    const int64_t p0 = task / parts * panels_per_task;
+    const int64_t p1 = p0 + panels_per_task < panels ? p0 + panels_per_task : panels;
+    const int64_t t0 = block.tiles * (task % parts) / parts, t1 = block.tiles * (task % parts + 1) / parts;
+    if (t1 - t0 == 1) return stream(block, t0, p0, p1);
+    char* scratch = context->scratch + thread * context->scratch_bytes;
+    reuse(block, t0, t1, p0, p1, group, reinterpret_cast<float*>(scratch + kInputBytes));
   });
 }
 

@@ -4,6 +4,7 @@
 #include <immintrin.h>
 
 #include "cpu/isa.h"
+#include "cpu/ops/matmul_ahead.h"
 #include "cpu/packed_layout.h"
 
 namespace REDLLM_ISA_NAMESPACE {
@@ -21,7 +22,7 @@ inline __m512 multiply_add(__m512 c, __m512 x, __m512 w) {
 }
 
 template <int R, bool kBf16>
-void tile(const float* a, const char* b, int64_t steps, float* acc, bool carry) {
+void tile(const float* a, const char* b, int64_t steps, float* acc, bool carry, Ahead ahead) {
   __m512 c0[R], c1[R];
 #pragma GCC unroll 12
   for (int r = 0; r < R; ++r) {
@@ -31,6 +32,7 @@ void tile(const float* a, const char* b, int64_t steps, float* acc, bool carry) 
   for (int64_t s = 0; s < steps; ++s) {
     const __m512 w0 = _mm512_loadu_ps(b);
     const __m512 w1 = _mm512_loadu_ps(b + 64);
+    ahead.fetch();
 #pragma GCC unroll 12
     for (int r = 0; r < R; ++r) {
       const __m512 x = _mm512_set1_ps(a[r]);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "cpu/isa.h"
+#include "cpu/ops/matmul_ahead.h"
 #include "cpu/packed_layout.h"
 
 namespace REDLLM_ISA_NAMESPACE {
@@ -18,13 +19,14 @@ typedef float Float4 __attribute__((vector_size(16), aligned(4), may_alias));
 typedef uint32_t Word4 __attribute__((vector_size(16), aligned(4), may_alias));
 
 // The columns [column, column + 4 V) of the panel, all of whose accumulators fit into 16 registers.
-template <int R, int V, bool kBf16>
-inline void strip(const float* a, const char* b, int64_t steps, float* acc, bool carry) {
+template <int R, int V, bool kBf16, bool kFetch>
+inline void strip(const float* a, const char* b, int64_t steps, float* acc, bool carry, Ahead& ahead) {
   Float4 c[R][V];
   for (int r = 0; r < R; ++r)
     for (int v = 0; v < V; ++v)
       c[r][v] = carry ? *reinterpret_cast<const Float4*>(acc + r * kPanelColumns + v * 4) : Float4{0, 0, 0, 0};
   for (int64_t s = 0; s < steps; ++s) {
+    if (kFetch) ahead.fetch();
 #pragma GCC unroll 8
     for (int v = 0; v < V; ++v) {
       if constexpr (kBf16) {
@@ -50,9 +52,18 @@ inline void strip(const float* a, const char* b, int64_t steps, float* acc, bool
 }
 
 template <int R, bool kBf16>
-void tile(const float* a, const char* b, int64_t steps, float* acc, bool carry) {
+void tile(const float* a, const char* b, int64_t steps, float* acc, bool carry, Ahead ahead) {
   constexpr int kVectors = R == 1 ? 8 : R == 2 ? 4 : 2;
-  for (int v = 0; v < 8; v += kVectors) strip<R, kVectors, kBf16>(a, b + v * 16, steps, acc + v * 4, carry);
+  constexpr int64_t kPassSteps =
+      64;  // the strips take turns while these 8 KB of the panel are in the first-level cache
+  for (int64_t s = 0; s < steps; s += kPassSteps) {
+    const int64_t count = steps - s < kPassSteps ? steps - s : kPassSteps;
+    strip<R, kVectors, kBf16, true>(a, b, count, acc, carry || s > 0, ahead);
+    for (int v = kVectors; v < 8; v += kVectors)
+      strip<R, kVectors, kBf16, false>(a, b + v * 16, count, acc + v * 4, carry || s > 0, ahead);
+    a += count * R * (kBf16 ? 2 : 1);
+    b += count * kStepBytes;
+  }
 }
 
 }  // namespace
