@@ -59,7 +59,11 @@ const requestOf = fc.record({
   cancelFirstOnly: fc.boolean(),
 });
 
-const commonSources = [[3, 1, 4, 1, 5, 9], [2, 7, 1, 8], [3, 1, 4, 1, 5, 8]];
+const commonSources = [
+  [3, 1, 4, 1, 5, 9],
+  [2, 7, 1, 8],
+  [3, 1, 4, 1, 5, 8],
+];
 
 const scenarios = fc.record({
   shapes: fc.tuple(shapes, shapes),
@@ -231,7 +235,11 @@ class Harness {
   /** Requests of one model start in the order in which they came. */
   checkOrder(): void {
     const arrivals = (id: number) => this.wanted[id]!.arrival * 100 + id;
-    for (const ids of this.admitted) assert.deepEqual(ids, ids.toSorted((a, b) => arrivals(a) - arrivals(b)));
+    for (const ids of this.admitted)
+      assert.deepEqual(
+        ids,
+        ids.toSorted((a, b) => arrivals(a) - arrivals(b)),
+      );
   }
 
   checkIdle(): void {

@@ -145,10 +145,9 @@ export class Scheduler {
       if (whole && !fitsWhole(room, sequence.pending)) return false;
       const count = whole ? sequence.pending : Math.min(sequence.pending, room.left);
       if (count <= 0) return false;
-      const all = count === sequence.pending;
       this.#addRow(step, room, sequence, count);
       room.filling = true;
-      if (!all) return false;
+      if (count < sequence.pending) return false;
     }
     return true;
   }
