@@ -1,6 +1,6 @@
-// The ladder of the packed product: naive loop, plain, AVX2, AVX-512; each rung is checked against a double-precision sum before it is timed,
-// and read against what the machine could do at most, measured in the same run.
-// Short runs, rungs taking turns, best and median: other work on the machine disturbs all of them alike.
+// The ladder of the packed product: naive loop, plain, AVX2, AVX-512; each rung is checked against a double-precision sum
+// before it is timed, and read against what the machine could do at most, measured in the same run. Short runs, rungs
+// taking turns, best and median: other work on the machine disturbs all of them alike.
 //
 //   matmul_bench [out.json [commit [section]]]     section: a part of the name of those to run; "" or none runs all
 #include <algorithm>
@@ -237,8 +237,8 @@ class Bench {
     }
   }
 
-  // The products of one pass of a 150M model (d 1024, gated ffn 4096), one after the other, in bf16: 8 layers, 300 MB of weights.
-  // Few rows: the decoder's step, in GB/s. Many: the encoder's pass, in GFLOP/s.
+  // The products of one pass of a 150M model (d 1024, gated ffn 4096), one after the other, in bf16: 8 layers, 300 MB of
+  // weights. Few rows: the decoder's step, in GB/s. Many: the encoder's pass, in GFLOP/s.
   void model(int64_t rows, bool decoder) {
     for (int32_t threads : threads_) {
       cpu::Backend backend(threads);

@@ -1,8 +1,8 @@
 // The layout of packed weights, the same for every instruction set and for any number of rows on the left.
 //
-// W [n, k] is cut into panels of 32 columns of the product (32 rows of W). A panel is contiguous: step after step over K, each of 128
-// bytes: one k in f32, two in bf16 (column c's pair at [c][2], which is what vdpbf16ps reads). Where gated, a panel holds 16
-// gate columns and then their 16 value columns. Columns and k beyond the matrix are zero.
+// W [n, k] is cut into panels of 32 columns of the product (32 rows of W). A panel is contiguous: step after step over K,
+// each of 128 bytes: one k in f32, two in bf16 (column c's pair at [c][2], which is what vdpbf16ps reads). Where gated, a
+// panel holds 16 gate columns and then their 16 value columns. Columns and k beyond the matrix are zero.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,8 @@ namespace redllm::cpu {
 constexpr int32_t kPanelColumns = 32;
 constexpr int32_t kGateColumns = kPanelColumns / 2;
 constexpr int64_t kStepBytes = 128;
+// The longest k: a row of the left side must fit into a thread's scratch. Whoever loads weights checks it.
+constexpr int32_t kMaxK = 1 << 18;
 
 // Static, because op files may share no inline function (see isa.h).
 static inline int64_t packed_steps(DType type, int32_t k) {

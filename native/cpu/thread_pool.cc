@@ -43,9 +43,9 @@ constexpr int64_t kMaxBatch = int64_t{1} << 31;  // indices that one ticket coun
 
 }  // namespace
 
-// A run is announced by one word, the ticket: its number in the high half, the indices nobody has claimed yet in the low. A thread claims
-// by decrementing the word it saw; where that succeeds the run cannot end before the index is reported in `pending`, so the plain fields
-// of the run stay as they were, and a thread that wakes too late finds nothing to claim.
+// A run is announced by one word, the ticket: its number in the high half, the indices nobody has claimed yet in the low. A
+// thread claims by decrementing the word it saw; where that succeeds the run cannot end before the index is reported in
+// `pending`, so the plain fields of the run stay as they were, and a thread that wakes too late finds nothing to claim.
 struct ThreadPool::Shared {
   alignas(64) std::atomic<uint64_t> ticket{0};
   alignas(64) std::atomic<int64_t> pending{0};  // indices of this run not yet reported as done

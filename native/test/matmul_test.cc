@@ -162,7 +162,8 @@ void activations_are_accurate(const char* isa) {
       const double error = std::fabs(double(out.at(i)) / expected - 1);
       worst = error > worst || std::isnan(error) ? error : worst;
     }
-    // The argument of exp in gelu_tanh reaches -90 there, and one unit in its last place is 8e-6: those tails are nothing beside 1.
+    // The argument of exp in gelu_tanh reaches -90 there, and one unit in its last place is 8e-6: those tails are nothing
+    // beside 1.
     if (!CHECK(worst < (activation == int(Activation::gelu_tanh) ? 1e-5 : 2e-6)))
       std::fprintf(stderr, "  %s activation %d: worst relative error %g\n", backend.ops().name, activation, worst);
   }

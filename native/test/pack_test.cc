@@ -1,5 +1,5 @@
-// Packed weights: the same bytes from every instruction set, whatever the source type and the grouping of rows; and the embedding that
-// reads rows back out of them.
+// Packed weights: the same bytes from every instruction set, whatever the source type and the grouping of rows; and the
+// embedding that reads rows back out of them.
 #include "cpu/packed_layout.h"
 #include "test/matmul_data.h"
 

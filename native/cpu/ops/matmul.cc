@@ -1,7 +1,7 @@
 // The packed product, for many rows and for few: blocks of rows are interleaved once, then groups of panels are multiplied.
 //
-// Whatever the blocking, an element of the output is one accumulator over ascending k: K is cut only to keep a block of the weights in the
-// second-level cache, and the accumulators are carried from one block to the next.
+// Whatever the blocking, an element of the output is one accumulator over ascending k: K is cut only to keep a block of the
+// weights in the second-level cache, and the accumulators are carried from one block to the next.
 #if defined(REDLLM_ISA_avx512)
 #include "cpu/ops/matmul_avx512.h"
 #elif defined(REDLLM_ISA_avx2)
@@ -19,6 +19,7 @@ namespace {
 // Scratch: the first thread's holds the interleaved rows, which all threads read, and every thread's ends in accumulators.
 constexpr int64_t kInputBytes = kScratchBytes * 5 / 8;
 constexpr int64_t kSumBytes = kScratchBytes - kInputBytes;
+static_assert(kMaxK * 8 <= kInputBytes);
 
 constexpr int64_t kManyTiles = 4;            // from here on tiles share a group of panels
 constexpr int64_t kGroupPanels = 4;          // of 64 KB a cache block
@@ -60,6 +61,10 @@ TileKernel tile_of(int64_t rows) {
       return tile<11, kBf16>;
     case 12:
       return tile<12, kBf16>;
+    case 13:
+      return tile<13, kBf16>;
+    case 14:
+      return tile<14, kBf16>;
 #endif
   }
   return nullptr;
@@ -78,7 +83,7 @@ struct Block {
   const char* weights(int64_t panel, int64_t step) const {
     return static_cast<const char*>(args->w.data) + (panel * steps + step) * kStepBytes;
   }
-  // Rows are dealt out evenly: 13 are 7 + 6, not 12 + 1.
+  // Rows are dealt out evenly: 15 are 8 + 7, not 14 + 1.
   int64_t tile_start(int64_t t) const { return rows * t / tiles; }
 };
 
@@ -100,8 +105,8 @@ void stream(const Block& block, int64_t t, int64_t p0, int64_t p1) {
   }
 }
 
-// Tiles [t0, t1) times panels [p0, p1), a group of panels and a block of K at a time: the tiles read it from the second-level cache, and
-// each fetches a part of the block that comes next. sums: kSumBytes of the thread's own.
+// Tiles [t0, t1) times panels [p0, p1), a group of panels and a block of K at a time: the tiles read it from the second-level
+// cache, and each fetches a part of the block that comes next. sums: kSumBytes of the thread's own.
 void reuse(const Block& block, int64_t t0, int64_t t1, int64_t p0, int64_t p1, int64_t group, float* sums) {
   constexpr int64_t kTileSums = kTileRows * kPanelColumns;
   const int64_t tiles = t1 - t0;
@@ -112,15 +117,15 @@ void reuse(const Block& block, int64_t t0, int64_t t1, int64_t p0, int64_t p1, i
       const int64_t s1 = s0 + kBlockSteps < block.steps ? s0 + kBlockSteps : block.steps;
       const bool last = s1 == block.steps;
       for (int64_t t = t0; t < t1; ++t) {
+        const int64_t row = block.first + block.tile_start(t), rows = block.tile_start(t + 1) - block.tile_start(t);
         for (int64_t p = g0; p < g1; ++p) {
           float* acc = sums + ((t - t0) * group + (p - g0)) * kTileSums;
           const char* next = !last ? block.weights(p, s1) : p + group < p1 ? block.weights(p + group, 0) : nullptr;
           const Ahead ahead =
               next == nullptr ? Ahead{block.weights(p, s0), 0} : Ahead{next + (t - t0) * (s1 - s0) * stride, stride};
+          if (last) fetch_output(*block.args, p, row, rows);
           multiply(block, t, p, s0, s1, acc, ahead);
-          if (last)
-            finish(*block.args, p, acc, block.first + block.tile_start(t),
-                   block.tile_start(t + 1) - block.tile_start(t));
+          if (last) finish(*block.args, p, acc, row, rows);
         }
       }
     }
@@ -172,8 +177,7 @@ void matmul(Context* context, const MatmulArgs& args) {
   // Rows whose interleaved form fits, and whose sums do for one group of panels (a tile's are padded to kTileRows).
   const int64_t by_input = kInputBytes / (steps * elements * 4);
   const int64_t by_sums = kSumBytes / (kGroupPanels * kPanelColumns * 4) / 2;
-  int64_t most = by_input < by_sums ? by_input : by_sums;
-  if (most < 1) most = 1;
+  const int64_t most = by_input < by_sums ? by_input : by_sums;
   const int64_t blocks = (rows + most - 1) / most;
   for (int64_t i = 0; i < blocks; ++i) {
     const int64_t first = rows * i / blocks;

@@ -8,8 +8,8 @@
 namespace REDLLM_ISA_NAMESPACE {
 namespace {
 
-// Every step of a tile kernel fetches the 128 bytes at `at`, which moves on by `stride`. Where several tiles share the work, strides are
-// shorter. Addresses beyond the weights do no harm.
+// Every step of a tile kernel fetches the 128 bytes at `at`, which moves on by `stride`. Where several tiles share the
+// work, strides are shorter. Addresses beyond the weights do no harm.
 struct Ahead {
   const char* at;
   int64_t stride;

@@ -13,7 +13,8 @@ namespace {
 constexpr int kTileRows = 6;
 constexpr bool kPairs = false;  // bf16 rows are expanded to f32 when they are interleaved: two elements a step
 
-// c += x w, in c's own register: left to itself GCC 12 lets the sum take the broadcast's, runs out and spills accumulators in the loop.
+// c += x w, in c's own register: left to itself GCC 12 lets the sum take the broadcast's, runs out and spills accumulators
+// in the loop.
 inline void multiply_add(__m256& c, __m256 x, __m256 w) {
   asm("vfmadd231ps %2, %1, %0" : "+x"(c) : "x"(x), "x"(w));
 }

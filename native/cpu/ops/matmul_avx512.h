@@ -10,7 +10,7 @@
 namespace REDLLM_ISA_NAMESPACE {
 namespace {
 
-constexpr int kTileRows = 12;  // 24 accumulators, two vectors of the panel, one broadcast: 27 of 32 registers
+constexpr int kTileRows = 14;  // 28 accumulators, two vectors of the panel, one broadcast: 31 of 32 registers
 constexpr bool kPairs = true;  // a bf16 row's element is a pair, as vdpbf16ps takes it
 
 template <bool kBf16>
@@ -24,7 +24,7 @@ inline __m512 multiply_add(__m512 c, __m512 x, __m512 w) {
 template <int R, bool kBf16>
 void tile(const float* a, const char* b, int64_t steps, float* acc, bool carry, Ahead ahead) {
   __m512 c0[R], c1[R];
-#pragma GCC unroll 12
+#pragma GCC unroll 14
   for (int r = 0; r < R; ++r) {
     c0[r] = carry ? _mm512_loadu_ps(acc + r * kPanelColumns) : _mm512_setzero_ps();
     c1[r] = carry ? _mm512_loadu_ps(acc + r * kPanelColumns + 16) : _mm512_setzero_ps();
@@ -33,7 +33,7 @@ void tile(const float* a, const char* b, int64_t steps, float* acc, bool carry, 
     const __m512 w0 = _mm512_loadu_ps(b);
     const __m512 w1 = _mm512_loadu_ps(b + 64);
     ahead.fetch();
-#pragma GCC unroll 12
+#pragma GCC unroll 14
     for (int r = 0; r < R; ++r) {
       const __m512 x = _mm512_set1_ps(a[r]);
       c0[r] = multiply_add<kBf16>(c0[r], x, w0);
@@ -42,7 +42,7 @@ void tile(const float* a, const char* b, int64_t steps, float* acc, bool carry, 
     a += R;
     b += kStepBytes;
   }
-#pragma GCC unroll 12
+#pragma GCC unroll 14
   for (int r = 0; r < R; ++r) {
     _mm512_storeu_ps(acc + r * kPanelColumns, c0[r]);
     _mm512_storeu_ps(acc + r * kPanelColumns + 16, c1[r]);

@@ -46,6 +46,17 @@ void finish_with(const MatmulArgs& args, int64_t panel, const float* acc, int64_
     }
 }
 
+// Asks for the cache lines that finish() will write, while the sums are being made.
+inline void fetch_output(const MatmulArgs& args, int64_t panel, int64_t row, int64_t rows) {
+  const int64_t width = args.w.gated ? kGateColumns : kPanelColumns;
+  const int64_t bytes = static_cast<int64_t>(size_of(args.out.type));
+  const char* at = args.out.as<char>() + (row * args.out.cols + panel * width) * bytes;
+  for (int64_t r = 0; r < rows; ++r, at += args.out.cols * bytes) {
+    __builtin_prefetch(at, 1);
+    __builtin_prefetch(at + width * bytes - 1, 1);
+  }
+}
+
 // acc: the sums [rows][32] of one panel. row: of the output, where the first of them belongs.
 inline void finish(const MatmulArgs& args, int64_t panel, const float* acc, int64_t row, int64_t rows) {
   switch (args.activation) {

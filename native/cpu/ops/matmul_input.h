@@ -1,6 +1,7 @@
-// The left side of a product, interleaved for the micro-kernels: tiles of up to kTileRows rows, each [step][element][row], so that
-// a step's values lie side by side whatever the stride of a row (rows a power of two apart would fight for few cache sets).
-// An element has four bytes: an f32, or a pair of bf16 where the kernels take pairs (else a step of bf16 is two f32 elements).
+// The left side of a product, interleaved for the micro-kernels: tiles of up to kTileRows rows, each [step][element][row],
+// so that a step's values lie side by side whatever the stride of a row (rows a power of two apart would fight for few
+// cache sets). An element has four bytes: an f32, or a pair of bf16 where the kernels take pairs (else a step of bf16 is
+// two f32 elements).
 #pragma once
 
 #include "cpu/bf16.h"

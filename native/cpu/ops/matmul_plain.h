@@ -1,8 +1,9 @@
 // Micro-kernels of the packed product without any instruction set assumed: vectors of four, multiply and add.
 //
-// Contract of every tile kernel (this file and its siblings): acc[r][0..32) (+)= the products of R rows and one panel over `steps` steps.
-// Each element of acc is one accumulator that takes k in ascending order, so cutting K into calls (`carry`: go on from acc, else
-// from zero), R, and the place of a row change no bit. a: the rows interleaved, [step][kElements][R]; b: the panel at its first step.
+// Contract of every tile kernel (this file and its siblings): acc[r][0..32) (+)= the products of R rows and one panel over
+// `steps` steps. Each element of acc is one accumulator that takes k in ascending order, so cutting K into calls (`carry`:
+// go on from acc, else from zero), R, and the place of a row change no bit. a: the rows interleaved, [step][kElements][R];
+// b: the panel at its first step.
 #pragma once
 
 #include "cpu/isa.h"

@@ -17,7 +17,8 @@ float read_f32(const void* from, DType type, int64_t index) {
   return type == DType::bf16 ? float_from_bf16(half) : float_from_f16(half);
 }
 
-// Elements [k0, k1) of one logical row. `to` is the row's first element in its panel; in bf16, k lies at [k / 2][column][k % 2].
+// Elements [k0, k1) of one logical row. `to` is the row's first element in its panel; in bf16, k lies at [k / 2][column][k
+// % 2].
 template <DType kFrom>
 void pack_row(const void* from, int64_t row_start, int64_t k0, int64_t k1, DType type, char* to) {
   if (type == DType::f32) {
