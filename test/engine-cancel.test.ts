@@ -69,6 +69,8 @@ test('leaving the loop over a stream cancels it', async () => {
   const fake = await FakeEngine.start();
   for await (const _ of fake.engine.submit(submission(500))) break;
   while (fake.engine.openRequests > 0) await new Promise(setImmediate);
+  const [stats] = await fake.engine.stats();
+  assert(stats!.generatedTokens < 100, `${stats!.generatedTokens} tokens though nobody reads`);
   fake.loop.checkIdle();
   await fake.engine.close();
 });

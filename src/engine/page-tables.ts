@@ -3,6 +3,8 @@ import type { PageGroup } from '../native.ts';
 import type { PagePool } from './pages.ts';
 import type { Sequence } from './sequence.ts';
 
+const empty = new Int32Array(0);
+
 export class PageTables {
   readonly #pool: PagePool;
   /** The self groups alone. */
@@ -29,20 +31,23 @@ export class PageTables {
   /** Makes room for tokens [start, end), start being the next to compute; first frees what no query from start on sees. */
   grow(sequence: Sequence, start: number, end: number): void {
     for (let group = 0; group < this.#groups.length; group++) {
-      sequence.tables[group] ??= [];
-      const table = sequence.tables[group]!;
+      const table = sequence.tables[group] ?? empty;
       const { window } = this.#groups[group]!;
       if (window > 0) this.#freeBefore(table, Math.floor((start - window) / this.#pageTokens));
       const missing = Math.ceil(end / this.#pageTokens) - table.length;
       if (missing <= 0) continue;
       const pages = this.#pool.allocate(missing, 'self');
       if (pages === null) throw new Error('no page for a running row, though its pages were reserved');
-      for (const page of pages) table.push(page);
+      // Made anew once a page of tokens, so that a plan takes it in one copy each step.
+      const grown = new Int32Array(table.length + missing);
+      grown.set(table);
+      grown.set(pages, table.length);
+      sequence.tables[group] = grown;
     }
   }
 
   /** Frees the pages before table entry `entry`: those not yet freed lie together at its left. */
-  #freeBefore(table: number[], entry: number): void {
+  #freeBefore(table: Int32Array, entry: number): void {
     for (let i = Math.min(entry, table.length) - 1; i >= 0 && table[i] !== -1; i--) {
       this.#pool.release(table[i]!);
       table[i] = -1;

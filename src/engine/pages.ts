@@ -21,9 +21,10 @@ export class PagePool {
   readonly #references: Int32Array;
   /** 1 where a page in use is a cross page. */
   readonly #cross: Uint8Array;
-  /** A stack with the lowest ids on top at first: pages that were touched before are used again first. */
+  /** A stack of released pages. They are used again first: pages from #untouched on have never cost any memory. */
   readonly #free: Int32Array;
-  #freeCount: number;
+  #released = 0;
+  #untouched = 0;
   #crossCount = 0;
   #reserved = 0;
 
@@ -33,8 +34,7 @@ export class PagePool {
     this.#budget = budget;
     this.#references = new Int32Array(total);
     this.#cross = new Uint8Array(total);
-    this.#free = Int32Array.from({ length: total }, (_, i) => total - 1 - i);
-    this.#freeCount = total;
+    this.#free = new Int32Array(total);
   }
 
   /** The most pages that one request could ever be given: the pool's own, or what the shared limit holds. */
@@ -48,8 +48,12 @@ export class PagePool {
   }
 
   counts(): PageCounts {
-    const used = this.total - this.#freeCount;
-    return { total: this.total, free: this.#freeCount, self: used - this.#crossCount, cross: this.#crossCount };
+    const free = this.#freeCount();
+    return { total: this.total, free, self: this.total - free - this.#crossCount, cross: this.#crossCount };
+  }
+
+  #freeCount(): number {
+    return this.#released + this.total - this.#untouched;
   }
 
   /** How many tables name this page. 0: it is free. */
@@ -78,10 +82,10 @@ export class PagePool {
 
   /** Takes free pages, each with one reference; null, and nothing taken, where pages or memory do not suffice. */
   allocate(count: number, use: PageUse): number[] | null {
-    if (count > this.#freeCount || !this.#budget.use(count * this.pageBytes)) return null;
+    if (count > this.#freeCount() || !this.#budget.use(count * this.pageBytes)) return null;
     const pages = new Array<number>(count);
     for (let i = 0; i < count; i++) {
-      const page = this.#free[--this.#freeCount]!;
+      const page = this.#released > 0 ? this.#free[--this.#released]! : this.#untouched++;
       this.#references[page] = 1;
       this.#cross[page] = use === 'cross' ? 1 : 0;
       pages[i] = page;
@@ -106,14 +110,14 @@ export class PagePool {
     this.#references[page] = references - 1;
     if (references > 1) return;
     if (this.#cross[page] === 1) this.#crossCount--;
-    this.#free[this.#freeCount++] = page;
+    this.#free[this.#released++] = page;
     this.#budget.free(this.pageBytes);
   }
 
   /** @throws Error where a page is neither free nor counted, or is both, or where the counts are wrong. */
   check(): void {
-    const free = new Uint8Array(this.total);
-    for (let i = 0; i < this.#freeCount; i++) {
+    const free = new Uint8Array(this.total).fill(1, this.#untouched);
+    for (let i = 0; i < this.#released; i++) {
       const page = this.#free[i]!;
       if (free[page] === 1) throw new Error(`page pool: page ${page} is twice in the free list`);
       free[page] = 1;

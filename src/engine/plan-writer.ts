@@ -53,12 +53,13 @@ export class PlanWriter {
       token += tokens.length;
       for (const pages of tables) {
         plan.sourcePageStart[table++] = page;
-        for (const id of pages) plan.sourcePages[page++] = id;
+        fits(page + pages.length, plan.sourcePages, 'pages of sources');
+        plan.sourcePages.set(pages, page);
+        page += pages.length;
       }
     }
     plan.sourceStart[sources.length] = token;
     plan.sourcePageStart[table] = page;
-    fits(page, plan.sourcePages, 'pages of sources');
     plan.counts[COUNT.sources] = sources.length;
   }
 
@@ -81,20 +82,23 @@ export class PlanWriter {
       plan.rowSourceLength[i] = sourceLength;
       plan.rowGroup[i] = source === null ? -1 : this.#groupOf(source);
       for (let k = start; k < start + count; k++) plan.tokens[token++] = sequence.token(k);
-      for (const pages of sequence.tables) {
-        plan.rowPageStart[table++] = page;
-        for (const id of pages) plan.rowPages[page++] = id;
-      }
+      for (const pages of sequence.tables) page = this.#writeTable(table++, page, pages);
       if (source === null) continue;
       for (let group = 0; group < this.#crossGroups; group++) {
-        plan.rowPageStart[table++] = page;
-        for (const id of source.tables[group]!) plan.rowPages[page++] = id;
+        page = this.#writeTable(table++, page, source.tables[group]!);
       }
     }
     plan.rowStart[rows.length] = token;
     plan.rowPageStart[table] = page;
-    fits(page, plan.rowPages, 'pages of rows');
     plan.counts[COUNT.rows] = rows.length;
+  }
+
+  /** @returns where the next table begins */
+  #writeTable(table: number, start: number, pages: Int32Array): number {
+    fits(start + pages.length, this.#plan.rowPages, 'pages of rows');
+    this.#plan.rowPageStart[table] = start;
+    this.#plan.rowPages.set(pages, start);
+    return start + pages.length;
   }
 
   #groupOf(source: Source): number {

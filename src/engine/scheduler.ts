@@ -212,21 +212,21 @@ export class Scheduler {
     sequence.generated.push(token);
     this.#generatedTokens++;
     const stopped = request.stopTokens.has(token);
-    const finish: FinishReason | null = stopped
-      ? 'stop'
-      : sequence.generated.length >= request.params.maxTokens
-        ? 'length'
-        : null;
-    const event: SequenceEvent = {
+    const full = sequence.generated.length >= request.params.maxTokens;
+    const gained = {
       id: request.id,
       index: sequence.index,
       tokens: [token],
       ...(logprobs && { logprobs: [logprobs] }),
-      ...(finish && { finish }),
+    };
+    if (!stopped && !full && request.reported) return gained;
+    const event: SequenceEvent = {
+      ...gained,
+      ...((stopped || full) && { finish: stopped ? 'stop' : 'length' }),
       ...(stopped && !request.params.endTokens.includes(token) && { stopToken: token }),
       ...this.#firstEvent(request),
     };
-    if (finish !== null) this.#finish(sequence, finish);
+    if (event.finish) this.#finish(sequence, event.finish);
     return event;
   }
 

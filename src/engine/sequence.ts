@@ -14,7 +14,7 @@ export class Sequence {
   /** How many of its tokens, prompt first, have their keys and values in pages. */
   computed = 0;
   /** Page tables by self group; -1 where a windowed group has freed a page. */
-  readonly tables: number[][] = [];
+  readonly tables: Int32Array[] = [];
   /** Pages promised to it when it was admitted. */
   reserved = 0;
   /** History slot for penalties while it is admitted; -1: it uses none. */

@@ -9,7 +9,7 @@ export class Source {
   readonly tokens: Int32Array;
   readonly hash: number;
   /** Pages by cross group; empty until the step that encodes it is planned. */
-  tables: readonly (readonly number[])[] = [];
+  tables: readonly Int32Array[] = [];
   /** True after the step that encoded it. */
   encoded = false;
   /** Requests that read it. */
@@ -92,7 +92,7 @@ export class LiveSources implements SourceStore {
     if (pages === null) throw new Error('no page for a source, though its pages were reserved');
     const perGroup = pages.length / this.#groups;
     source.tables = Array.from({ length: this.#groups }, (_, group) =>
-      pages.slice(group * perGroup, (group + 1) * perGroup),
+      Int32Array.from(pages.slice(group * perGroup, (group + 1) * perGroup)),
     );
   }
 
