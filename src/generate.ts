@@ -1,0 +1,164 @@
+/** One request from text to text: tokenise, submit, detokenise, stop. HTTP, WebSocket and CLI all call it. */
+import type { SequenceEvent, SubmitMessage } from './engine/protocol.ts';
+import { RedllmError } from './errors.ts';
+import { Answer } from './generate/answer.ts';
+import { tokenIds } from './generate/checks.ts';
+import { resolveAnswers, resolveDeadline, resolveParams, resolveStops } from './generate/params.ts';
+import { resolvePrompt } from './generate/prompt.ts';
+import type { GenerateChunk, GenerateRequest, Usage } from './request.ts';
+import type { ServedModel } from './served-model.ts';
+import { TokenizerPool } from './text/pool.ts';
+import type { Tokenizer } from './text/tokenizer.ts';
+
+/** The events of one request: of all n sequences until each has finished. A failure is thrown as a RedllmError. */
+export interface EventStream extends AsyncIterable<SequenceEvent> {
+  /** Ends one of the sequences; it says so by a last event with finish `cancelled`. */
+  cancel(index: number): void;
+}
+
+/** What is needed of the engine's handle. Ending the iteration early, or aborting the signal, cancels the request. */
+export interface EngineLike {
+  submit(request: Omit<SubmitMessage, 'type' | 'id'>, options: { readonly signal?: AbortSignal }): EventStream;
+}
+
+export interface TokenizeRequest {
+  readonly model: string;
+  readonly prompt: string;
+  /** Default true. */
+  readonly addSpecialTokens?: boolean;
+  /** Which vocabulary, where a checkpoint has two. Default: the source's. */
+  readonly side?: 'source' | 'target';
+}
+
+export interface DetokenizeRequest {
+  readonly model: string;
+  readonly tokens: readonly number[];
+  /** Default false: every token shows. */
+  readonly skipSpecialTokens?: boolean;
+  /** Which vocabulary, where a checkpoint has two. Default: the target's, as in answers. */
+  readonly side?: 'source' | 'target';
+}
+
+export class Generator {
+  readonly #engine: EngineLike;
+  readonly #models: ReadonlyMap<string, ServedModel>;
+  readonly #pool = new TokenizerPool();
+
+  constructor(engine: EngineLike, models: Iterable<ServedModel>) {
+    this.#engine = engine;
+    this.#models = new Map([...models].map(model => [model.name, model]));
+  }
+
+  models(): readonly ServedModel[] {
+    return [...this.#models.values()];
+  }
+
+  /** @throws RedllmError `model_not_found` with param `model` */
+  model(name: string): ServedModel {
+    const model = this.#models.get(name);
+    if (model) return model;
+    const served = [...this.#models.keys()].join(', ');
+    throw new RedllmError('model_not_found', `There is no model "${name}" here; served: ${served}.`, {
+      param: 'model',
+    });
+  }
+
+  /**
+   * Chunks of the n answers as they come, interleaved; the usage as the generator's return value. Aborting the signal, or
+   * ending the iteration, cancels in the engine.
+   * @throws RedllmError for what the request has wrong (before anything is submitted), for what the engine refuses or
+   *   fails at, `cancelled` and `deadline_exceeded`
+   */
+  async *generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<GenerateChunk, Usage> {
+    const model = this.model(request.model);
+    const deadline = resolveDeadline(request.timeout, Date.now());
+    const n = resolveAnswers(request.n);
+    const stops = resolveStops(request.stop, model);
+    const prompt = await resolvePrompt(request, model, this.#pool);
+    const params = resolveParams(request, model, prompt.tokens.length);
+    if (signal?.aborted) throw cancelled();
+
+    const answers = Array.from(
+      { length: n },
+      (_, index) =>
+        new Answer(index, {
+          tokenizer: model.targetTokenizer,
+          params,
+          stops,
+          includeStop: request.includeStop ?? false,
+          skipSpecialTokens: request.skipSpecialTokens ?? true,
+          context: prompt.context,
+        }),
+    );
+    const controller = new AbortController();
+    const abort = () => controller.abort();
+    signal?.addEventListener('abort', abort, { once: true });
+    let running = n; // As the engine sees it: a stop string ends an answer here alone.
+    let cachedTokens = 0;
+    try {
+      const submitted = {
+        model: model.name,
+        source: prompt.source && Int32Array.from(prompt.source),
+        prompt: Int32Array.from(prompt.tokens),
+        n,
+        params,
+        deadline,
+      };
+      const events = this.#engine.submit(submitted, { signal: controller.signal });
+      for await (const event of events) {
+        if (event.finish !== undefined) running--;
+        cachedTokens = event.cachedTokens ?? cachedTokens;
+        const answer = answers[event.index]!;
+        if (answer.done) continue;
+        if (event.finish === 'cancelled') throw cancelled();
+        const chunk = answer.take(event);
+        if (answer.done && event.finish === undefined) events.cancel(event.index);
+        if (chunk) yield chunk;
+        if (answers.every(({ done }) => done)) break;
+      }
+      if (signal?.aborted && running > 0) throw cancelled();
+      if (!answers.every(({ done }) => done))
+        throw new Error('The engine ended a request before its answers were done.');
+    } finally {
+      signal?.removeEventListener('abort', abort);
+      if (running > 0) controller.abort();
+    }
+    const completionTokens = answers.reduce((sum, answer) => sum + answer.tokens, 0);
+    return { promptTokens: prompt.count, completionTokens, cachedTokens };
+  }
+
+  /** @throws RedllmError `model_not_found`, `unsupported` with param `prompt` where there is no tokenizer */
+  async tokenize(
+    request: TokenizeRequest,
+  ): Promise<{ readonly tokens: readonly number[]; readonly texts: readonly string[] }> {
+    const tokenizer = this.#tokenizer(request.model, request.side ?? 'source', 'prompt');
+    const tokens = await this.#pool.encode(tokenizer, request.prompt, {
+      addSpecialTokens: request.addSpecialTokens ?? true,
+    });
+    return { tokens, texts: tokens.map(id => tokenizer.tokenText(id)) };
+  }
+
+  /** @throws RedllmError `model_not_found`, `unsupported` or `invalid_value` with param `tokens` */
+  detokenize(request: DetokenizeRequest): string {
+    const side = request.side ?? 'target';
+    const tokenizer = this.#tokenizer(request.model, side, 'tokens');
+    tokenIds('tokens', request.tokens, this.model(request.model).spec.vocabulary[side]);
+    return tokenizer.decode(request.tokens, { skipSpecialTokens: request.skipSpecialTokens ?? false });
+  }
+
+  /** Ends the threads that tokenise; the engine is its owner's to close. */
+  async close(): Promise<void> {
+    await this.#pool.close();
+  }
+
+  #tokenizer(name: string, side: 'source' | 'target', param: string): Tokenizer {
+    const model = this.model(name);
+    const tokenizer = side === 'source' ? model.tokenizer : model.targetTokenizer;
+    if (tokenizer) return tokenizer;
+    throw new RedllmError('unsupported', `Model ${name} has no tokenizer.`, { param });
+  }
+}
+
+function cancelled(): RedllmError {
+  return new RedllmError('cancelled', 'The request was cancelled.');
+}

@@ -1,0 +1,84 @@
+/** Sampling fields as the engine gets them: the request's, else the checkpoint's, else OpenAI's defaults. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { GenerateRequest } from '../src/request.ts';
+import type { ServedModel } from '../src/served-model.ts';
+import { collect, servedModel } from './fixtures/scripted-engine.ts';
+
+async function submitted(request: Partial<GenerateRequest> = {}, model?: ServedModel) {
+  const { engine } = await collect(request, [{ tokens: [2], finish: 'stop' }], model);
+  return engine.submitted[0]!;
+}
+
+test('defaults where neither the request nor the checkpoint says anything', async () => {
+  const { params, n, deadline } = await submitted();
+  const { seed, ...rest } = params;
+  assert.equal(n, 1);
+  assert.equal(deadline, null);
+  assert.ok(seed.every(word => Number.isInteger(word) && word >= 0 && word < 2 ** 32));
+  assert.deepEqual(rest, {
+    maxTokens: 63,
+    minTokens: 0,
+    temperature: 1,
+    topK: 0,
+    topP: 1,
+    minP: 0,
+    repetitionPenalty: 1,
+    presencePenalty: 0,
+    frequencyPenalty: 0,
+    logitBias: [],
+    logprobs: -1,
+    stopTokens: [2],
+    endTokens: [2],
+    forcedFirst: null,
+    forcedLast: null,
+  });
+});
+
+test("the checkpoint's defaults, and the request over them", async () => {
+  const checkpoint = { temperature: 0, topK: 50, topP: 0.9, minP: 0.1, repetitionPenalty: 1.2, maxNewTokens: 20 };
+  const defaults = { endTokens: [2, 3], forcedFirst: 7, forcedLast: 2, ...checkpoint };
+  const model = servedModel({ defaults });
+  const { maxTokens, forcedFirst, forcedLast, ...other } = (await submitted({}, model)).params;
+  assert.deepEqual([maxTokens, forcedFirst, forcedLast], [20, 7, 2]);
+  const { maxNewTokens: _, ...sampling } = checkpoint;
+  assert.deepEqual({ ...other, ...sampling }, other);
+  const asked = { temperature: 0.5, topK: -1, topP: 0.5, minP: 0, repetitionPenalty: 1 };
+  const { params } = await submitted({ ...asked, maxTokens: 30, forcedFirst: null, forcedLast: 3 }, model);
+  assert.deepEqual({ ...params, ...asked, topK: 0 }, params);
+  assert.deepEqual([params.maxTokens, params.forcedFirst, params.forcedLast], [30, null, 3]);
+});
+
+test('without max_tokens the answer may fill what is left', async () => {
+  const model = servedModel({ defaults: { endTokens: [2], maxNewTokens: 1000 } });
+  assert.equal((await submitted({ prompt: [5, 6, 7] }, model)).params.maxTokens, 61);
+  assert.equal((await submitted({ prompt: [5, 6, 7], maxTokens: 61 })).params.maxTokens, 61);
+});
+
+test('a seed is 64 bits in two words; without one it is another each time', async () => {
+  const seeds = async (seed?: number) => (await submitted(seed === undefined ? {} : { seed })).params.seed;
+  assert.deepEqual(await seeds(42), [42, 0]);
+  assert.deepEqual(await seeds(2 ** 32 + 5), [5, 1]);
+  assert.deepEqual(await seeds(-1), [2 ** 32 - 1, 2 ** 32 - 1]);
+  assert.notDeepEqual(await seeds(), await seeds());
+});
+
+test('stop tokens join the end tokens, which ignore_eos leaves out', async () => {
+  const asked = { stopTokens: [9, 2, 9] };
+  const { params } = await submitted(asked);
+  assert.deepEqual([params.stopTokens, params.endTokens], [[9, 2], [2]]);
+  const ignoring = await submitted({ stopTokens: [9], ignoreEos: true });
+  assert.deepEqual([ignoring.params.stopTokens, ignoring.params.endTokens], [[9], []]);
+});
+
+test('logit bias, log-probabilities, n and the deadline', async () => {
+  const before = Date.now();
+  const logitBias = new Map([
+    [7, -100],
+    [9, 2.5],
+  ]);
+  const { params, n, deadline } = await submitted({ logitBias, logprobs: 5, n: 1, timeout: 5000 });
+  assert.deepEqual(params.logitBias, [...logitBias]);
+  assert.deepEqual([params.logprobs, n], [5, 1]);
+  assert.ok(deadline! >= before + 5000 && deadline! <= Date.now() + 5000);
+});
