@@ -1,4 +1,4 @@
-/** Decoders against what the reference implementation (Rust `tokenizers` 0.23) makes of the same tokens. */
+/** Decoders against what the reference implementation (Rust `tokenizers` 0.23) makes of the same tokens; but a broken character is one U+FFFD here. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { TokenDecoder } from '../src/text/decoder.ts';
