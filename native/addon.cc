@@ -184,11 +184,11 @@ struct Constructors {
 class RuntimeObject : public Napi::ObjectWrap<RuntimeObject> {
  public:
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "NativeRuntime",
-                       {InstanceAccessor<&RuntimeObject::device>("device"),
-                        InstanceAccessor<&RuntimeObject::threads>("threads"),
-                        InstanceMethod<&RuntimeObject::footprint>("footprint"),
-                        InstanceMethod<&RuntimeObject::load>("load"), InstanceMethod<&RuntimeObject::free>("free")});
+    return DefineClass(
+        env, "NativeRuntime",
+        {InstanceAccessor<&RuntimeObject::device>("device"), InstanceAccessor<&RuntimeObject::threads>("threads"),
+         InstanceMethod<&RuntimeObject::footprint>("footprint"), InstanceMethod<&RuntimeObject::load>("load"),
+         InstanceMethod<&RuntimeObject::free>("free")});
   }
 
   explicit RuntimeObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<RuntimeObject>(info) {
@@ -261,8 +261,8 @@ Napi::Value devices(const Napi::CallbackInfo& info) {
     Napi::Object device = Napi::Object::New(env);
     device["name"] = Napi::String::New(env, std::string("cpu ") + name);
     device["available"] = Napi::Boolean::New(env, available);
-    device["detail"] = Napi::String::New(
-        env, available ? "ready" : "this processor, or this build, does not have these instructions");
+    device["detail"] =
+        Napi::String::New(env, available ? "ready" : "this processor, or this build, does not have these instructions");
     list[list.Length()] = device;
   }
   return list;
@@ -274,8 +274,8 @@ Napi::Value create_runtime(const Napi::CallbackInfo& info) {
 }
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
-  auto* constructors = new Constructors{Napi::Persistent(ModelObject::define(env)),
-                                        Napi::Persistent(RuntimeObject::define(env))};
+  auto* constructors =
+      new Constructors{Napi::Persistent(ModelObject::define(env)), Napi::Persistent(RuntimeObject::define(env))};
   env.SetInstanceData(constructors);
   exports["devices"] = Napi::Function::New(env, devices);
   exports["createRuntime"] = Napi::Function::New(env, create_runtime);
@@ -285,5 +285,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
 }  // namespace
 }  // namespace redllm
 
-static Napi::Object redllm_init(Napi::Env env, Napi::Object exports) { return redllm::init(env, exports); }
+static Napi::Object redllm_init(Napi::Env env, Napi::Object exports) {
+  return redllm::init(env, exports);
+}
 NODE_API_MODULE(redllm, redllm_init)

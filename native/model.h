@@ -25,7 +25,8 @@ Footprint footprint(const ModelSpec& spec, DType compute, cpu::Backend& backend)
 class Model {
  public:
   // Throws std::bad_alloc, or std::runtime_error where the spec asks for what is not served.
-  Model(std::shared_ptr<cpu::Backend> backend, ModelSpec spec, DType compute, WeightSource source, const StepLimits& limits);
+  Model(std::shared_ptr<cpu::Backend> backend, ModelSpec spec, DType compute, WeightSource source,
+        const StepLimits& limits);
 
   // launch and collect may be called once weights().done().
   Weights& weights() { return weights_; }

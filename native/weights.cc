@@ -12,6 +12,8 @@
 namespace redllm {
 namespace {
 
+constexpr int64_t kMaxRows = 1 << 24, kMaxColumns = 1 << 18;  // of a matrix; the ops' scratch holds a row of so many
+
 uint64_t mix(uint64_t x) {  // splitmix64's finaliser
   x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ull;
   x = (x ^ (x >> 27)) * 0x94D049BB133111EBull;
@@ -198,6 +200,8 @@ const float* Weights::lay_out_vector(const WeightRef& ref, float add, float scal
 }
 
 Weight Weights::new_matrix(int64_t n, int64_t k, bool gated) {
+  if (n < 1 || k < 1 || n > kMaxRows || k > kMaxColumns)
+    throw std::runtime_error("model spec: a matrix of no served size");
   Weight weight{nullptr, compute_, static_cast<int32_t>(n), static_cast<int32_t>(k), gated};
   weight.data = arena_.take(ops_.weight_bytes(compute_, weight.n, weight.k, gated));
   return weight;

@@ -2,7 +2,7 @@
 // before it is timed, and read against what the machine could do at most, measured in the same run. Short runs, rungs
 // taking turns, best and median: other work on the machine disturbs all of them alike.
 //
-//   matmul_bench [out.json [commit [section]]]     section: a part of the name of those to run; "" or none runs all
+//   matmul_bench [--json FILE | SECTION]     SECTION: a part of the names of those to run
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -301,35 +301,28 @@ class Bench {
   std::atomic<uint64_t> sink_{0};
 };
 
-std::string machine() {
-  std::ifstream info("/proc/cpuinfo");
-  for (std::string line; std::getline(info, line);)
-    if (line.rfind("model name", 0) == 0) return line.substr(line.find(':') + 2);
-  return "unknown";
-}
-
-void write_json(const char* path, const char* commit) {
+void save(const char* path) {
   std::ofstream out(path);
-  out << "{\n  \"commit\": \"" << commit << "\",\n  \"machine\": \"" << machine()
-      << "\",\n  \"cores\": " << cpu::default_threads() << ",\n  \"figures\": [";
+  out << "[";
   for (size_t i = 0; i < figures.size(); ++i) {
     const Figure& f = figures[i];
     char line[512];
     std::snprintf(line, sizeof line,
-                  "%s\n    {\"section\": \"%s\", \"rung\": \"%s\", \"type\": \"%s\", \"threads\": %d, \"rows\": %lld, "
+                  "%s\n  {\"section\": \"%s\", \"rung\": \"%s\", \"type\": \"%s\", \"threads\": %d, \"rows\": %lld, "
                   "\"n\": %lld, "
                   "\"k\": %lld, \"unit\": \"%s\", \"best\": %.2f, \"median\": %.2f, \"of_ceiling\": %.3f}",
                   i == 0 ? "" : ",", f.section.c_str(), f.rung.c_str(), f.type.c_str(), f.threads, (long long)f.rows,
                   (long long)f.n, (long long)f.k, f.unit.c_str(), f.best, f.median, f.of_ceiling);
     out << line;
   }
-  out << "\n  ]\n}\n";
+  out << "\n]\n";
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::string only = argc > 3 ? argv[3] : "";
+  const char* json = argc > 2 && std::strcmp(argv[1], "--json") == 0 ? argv[2] : nullptr;
+  const std::string only = json == nullptr && argc > 1 ? argv[1] : "";
   const auto wanted = [&](const char* section) { return std::string(section).find(only) != std::string::npos; };
   Bench bench;
   bench.ceilings();
@@ -345,6 +338,6 @@ int main(int argc, char** argv) {
   if (wanted("150M decoder products"))
     for (int64_t rows : {1, 4, 16}) bench.model(rows, true);
   if (wanted("150M encoder products")) bench.model(512, false);
-  if (argc > 1 && argv[1][0] != '\0') write_json(argv[1], argc > 2 ? argv[2] : "unknown");
+  if (json != nullptr) save(json);
   return failures == 0 ? 0 : 1;
 }

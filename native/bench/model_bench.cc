@@ -2,10 +2,11 @@
 // pass and the prompt of a decoder-only model against the rate of a packed product, a decode step against the rate at which
 // memory is read.
 //
-//   model_bench [out.json [commit [threads]]]
+//   model_bench [--json FILE]
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
+#include <cstring>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -132,8 +133,9 @@ class Bench {
 }  // namespace
 
 int main(int argc, char** argv) {
-  int32_t threads = argc > 3 ? std::atoi(argv[3]) : cpu::default_threads();
-  std::string json;
+  const char* json = argc > 2 && std::strcmp(argv[1], "--json") == 0 ? argv[2] : nullptr;
+  int32_t threads = cpu::default_threads();
+  std::string figures;
   std::printf("%s, %d threads, medians of %d\n", cpu::isa_name(cpu::best_isa()), threads, kRepeats);
   for (DType compute : {DType::bf16, DType::f32}) {
     for (const Figure& figure : Bench(compute, threads).run()) {
@@ -142,19 +144,13 @@ int main(int argc, char** argv) {
       if (share > 0) std::printf("%5.0f %% of the ceiling", 100 * share);
       std::printf("\n");
       char line[256];
-      std::snprintf(line, sizeof line, "%s\n    {\"what\": \"%s\", \"unit\": \"%s\", \"value\": %.3f, \"share\": %.4f}",
-                    json.empty() ? "" : ",", figure.what.c_str(), figure.unit, figure.value, share);
-      json += line;
+      std::snprintf(
+          line, sizeof line,
+          "%s\n  {\"what\": \"%s\", \"threads\": %d, \"unit\": \"%s\", \"median\": %.3f, \"of_ceiling\": %.3f}",
+          figures.empty() ? "" : ",", figure.what.c_str(), threads, figure.unit, figure.value, share);
+      figures += line;
     }
   }
-  if (argc > 1 && argv[1][0] != '\0') {
-    FILE* file = std::fopen(argv[1], "w");
-    if (!file) return std::perror(argv[1]), 1;
-    std::fprintf(file,
-                 "{\n  \"commit\": \"%s\",\n  \"isa\": \"%s\",\n  \"threads\": %d,\n  \"repeats\": %d,\n  \"figures\": "
-                 "[%s\n  ]\n}\n",
-                 argc > 2 ? argv[2] : "unknown", cpu::isa_name(cpu::best_isa()), threads, kRepeats, json.c_str());
-    std::fclose(file);
-  }
+  if (json != nullptr) std::ofstream(json) << "[" << figures << "\n]\n";
   return 0;
 }
