@@ -15,7 +15,6 @@ export interface GenerateRequest {
   readonly truncatePrompt?: number;
 
   readonly n?: number;
-  /** Infinity: as many as the model has room for after the prompt. */
   readonly maxTokens?: number;
   readonly minTokens?: number;
   readonly temperature?: number;

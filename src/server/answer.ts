@@ -1,0 +1,55 @@
+/** One call answered over HTTP: as one object, or as a stream of events. */
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { RedllmError } from '../errors.ts';
+import type { Call, ServerContext } from './call.ts';
+import type { Ticket } from './drain.ts';
+import { report } from './error-handler.ts';
+import { EventStream } from './sse.ts';
+
+/** @throws RedllmError for all that fails before the first byte of the answer */
+export async function answer(context: ServerContext, call: Call, request: FastifyRequest, reply: FastifyReply) {
+  const ticket = context.drain.enter();
+  const gone = () => ticket.cancel(new RedllmError('cancelled', 'The client closed the connection.'));
+  reply.raw.once('close', gone);
+  try {
+    if (!call.stream) return await call.whole(ticket);
+    await stream(context, call, ticket, request, reply);
+    return reply;
+  } finally {
+    reply.raw.off('close', gone);
+    ticket.leave();
+  }
+}
+
+async function stream(
+  context: ServerContext,
+  call: Call,
+  ticket: Ticket,
+  request: FastifyRequest,
+  reply: FastifyReply,
+) {
+  const chunks = call.chunks(ticket);
+  // Whatever is wrong shows before the first chunk, while the status can still say so.
+  let step = await chunks.next();
+  reply.hijack();
+  const headers: Record<string, string> = { 'x-request-id': request.id };
+  if (context.drain.draining) headers.connection = 'close';
+  const events = new EventStream(reply.raw, context.options.slowReaderTimeout, headers);
+  try {
+    for (; !step.done; step = await chunks.next()) await events.send(step.value);
+    await events.send('[DONE]');
+    events.end();
+  } catch (thrown) {
+    const error = report(thrown, request.log);
+    ticket.cancel(error);
+    if (error.code === 'slow_reader') {
+      events.cut();
+      return;
+    }
+    // The status is long sent: an event tells, and the stream ends without [DONE].
+    await events.send(error.toJSON()).catch(() => {});
+    events.end();
+  } finally {
+    await chunks.return(undefined as never).catch(() => {});
+  }
+}

@@ -1,0 +1,69 @@
+/** A generator that is timed: every door goes through it, so that HTTP and WebSocket are measured alike. */
+import { asRedllmError } from '../errors.ts';
+import type { GenerateChunk, GenerateRequest, Usage } from '../request.ts';
+import type { GeneratorLike } from './contracts.ts';
+import type { Metrics, Outcome } from './metrics.ts';
+
+const abandoned: readonly string[] = ['cancelled', 'slow_reader', 'draining'];
+
+export function metered(generator: GeneratorLike, metrics: Metrics): GeneratorLike {
+  return {
+    model: name => generator.model(name),
+    models: () => generator.models(),
+    tokenize: request => generator.tokenize(request),
+    detokenize: request => generator.detokenize(request),
+    generate: (request, signal) => measure(generator, metrics, request, signal),
+  };
+}
+
+async function* measure(
+  generator: GeneratorLike,
+  metrics: Metrics,
+  request: GenerateRequest,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<GenerateChunk, Usage> {
+  const labels = { model_name: request.model };
+  const arrival = performance.now();
+  const seconds = (since: number) => (performance.now() - since) / 1000;
+  /** When each answer gained its last token. */
+  const last = new Map<number, number>();
+  let open = request.n ?? 1;
+  let cut: Outcome = 'abort';
+  const ended = (outcome: Outcome, count = 1) => metrics.success.inc({ ...labels, finished_reason: outcome }, count);
+
+  const chunks = generator.generate(request, signal);
+  try {
+    let step = await chunks.next();
+    if (!step.done) metrics.timeToFirstToken.observe(labels, seconds(arrival));
+    for (; !step.done; step = await chunks.next()) {
+      const { index, tokens, begin, finish } = step.value;
+      if (begin) metrics.queueTime.observe(labels, begin.queueTime);
+      const before = last.get(index);
+      if (tokens.length > 0) {
+        // Tokens that came together share the time that they took.
+        if (before !== undefined)
+          for (const _ of tokens) metrics.interTokenLatency.observe(labels, seconds(before) / tokens.length);
+        last.set(index, performance.now());
+      }
+      if (finish) {
+        open--;
+        ended(finish.reason);
+      }
+      yield step.value;
+    }
+    metrics.latency.observe(labels, seconds(arrival));
+    metrics.promptTokens.observe(labels, step.value.promptTokens);
+    metrics.generationTokens.observe(labels, step.value.completionTokens);
+    return step.value;
+  } catch (thrown) {
+    // The one who cancelled says why.
+    const error = signal?.aborted ? asRedllmError(signal.reason) : asRedllmError(thrown);
+    if (!abandoned.includes(error.code)) cut = 'error';
+    // A request that was refused never ran.
+    if (error.status >= 400 && error.status < 499 && error.code !== 'deadline_exceeded') open = 0;
+    throw signal?.aborted ? error : thrown;
+  } finally {
+    if (open > 0) ended(cut, open);
+    await chunks.return(undefined as never);
+  }
+}

@@ -1,0 +1,171 @@
+/** What a request for text may say: the fields that completions and chat share, and those of each. */
+import { z } from 'zod';
+import { RedllmError } from '../errors.ts';
+import { LIMITS } from '../generate/params.ts';
+import type { GenerateRequest } from '../request.ts';
+import { parseBody, text, textOrIds, tokenId } from './fields.ts';
+import { refuseUnserved } from './refusals.ts';
+
+const penalty = z.number().min(-2).max(2).optional();
+
+const stop = z
+  .preprocess(
+    value => (typeof value === 'string' ? [value] : value),
+    z.array(text.min(1), 'must be a string or an array of strings').max(LIMITS.stops),
+  )
+  .optional();
+
+const logitBias = z
+  .record(z.string(), z.number().min(-100).max(100))
+  .refine(
+    bias => Object.keys(bias).every(key => /^\d{1,9}$/.test(key)),
+    'must map token ids to numbers from -100 to 100',
+  )
+  .optional();
+
+const shared = {
+  model: z.string().min(1),
+  stream: z.boolean().optional(),
+  stream_options: z
+    .looseObject({ include_usage: z.boolean().nullish(), continuous_usage_stats: z.boolean().nullish() })
+    .optional(),
+  n: z.int().min(1).max(LIMITS.answers).optional(),
+  best_of: z.int().min(1).optional(),
+  max_tokens: z.int().min(1).optional(),
+  min_tokens: z.int().min(0).optional(),
+  temperature: z.number().min(0).optional(),
+  top_p: z.number().gt(0).max(1).optional(),
+  top_k: z.int().min(-1).optional(),
+  min_p: z.number().min(0).max(1).optional(),
+  repetition_penalty: z.number().gt(0).optional(),
+  presence_penalty: penalty,
+  frequency_penalty: penalty,
+  logit_bias: logitBias,
+  seed: z.int().optional(),
+  stop,
+  stop_token_ids: z.array(tokenId).max(LIMITS.stopTokens).optional(),
+  include_stop_str_in_output: z.boolean().optional(),
+  ignore_eos: z.boolean().optional(),
+  skip_special_tokens: z.boolean().optional(),
+  truncate_prompt_tokens: z.int().min(1).optional(),
+  add_special_tokens: z.boolean().optional(),
+  return_token_ids: z.boolean().optional(),
+  request_id: z.string().min(1).max(128).optional(),
+  timeout_ms: z.int().min(1).optional(),
+  decoder_prompt: textOrIds.optional(),
+  forced_bos_token_id: tokenId.nullable().optional(),
+  forced_eos_token_id: tokenId.nullable().optional(),
+};
+
+/** null is a value here: no forced token, even where the checkpoint has one. */
+const nullable = ['forced_bos_token_id', 'forced_eos_token_id'];
+
+const promptShape = 'must be a string, an array of strings, an array of token ids, or an array of such arrays';
+
+const completionSchema = z.looseObject({
+  ...shared,
+  prompt: z.union([text, z.array(z.unknown())], promptShape),
+  echo: z.boolean().optional(),
+  logprobs: z.int().min(0).max(LIMITS.alternatives).optional(),
+});
+
+const chatMessage = z.looseObject({
+  role: z.string().min(1),
+  content: z
+    .union([text, z.array(z.looseObject({ type: z.string() }))], 'must be a string or an array of parts')
+    .nullish(),
+});
+
+/** What the chat template is given. */
+export const chatPrompt = {
+  messages: z.array(chatMessage).min(1),
+  add_generation_prompt: z.boolean().optional(),
+  continue_final_message: z.boolean().optional(),
+  chat_template_kwargs: z.record(z.string(), z.unknown()).optional(),
+};
+
+const chatSchema = z.looseObject({
+  ...shared,
+  ...chatPrompt,
+  max_completion_tokens: z.int().min(1).optional(),
+  logprobs: z.boolean().optional(),
+  top_logprobs: z.int().min(0).max(LIMITS.alternatives).optional(),
+  echo: z.literal(false).optional(),
+});
+
+export type CompletionBody = z.infer<typeof completionSchema>;
+export type ChatBody = z.infer<typeof chatSchema>;
+export type SharedBody = Pick<CompletionBody, keyof typeof shared>;
+export type ChatPromptBody = { [K in keyof typeof chatPrompt | 'add_special_tokens']?: ChatBody[K] | undefined };
+
+/** @throws RedllmError naming the field */
+export function parseCompletion(body: unknown): CompletionBody {
+  const parsed = parseBody(completionSchema, body, nullable);
+  checkTogether(parsed);
+  if (parsed.echo && parsed.logprobs !== undefined)
+    throw new RedllmError('unsupported', 'echo cannot be combined with logprobs: the prompt is not scored.', {
+      param: 'echo',
+    });
+  return parsed;
+}
+
+/** @throws RedllmError naming the field */
+export function parseChat(body: unknown): ChatBody {
+  const parsed = parseBody(chatSchema, body, nullable);
+  checkTogether(parsed);
+  if (parsed.top_logprobs !== undefined && !parsed.logprobs)
+    throw new RedllmError('invalid_value', 'top_logprobs needs logprobs to be true.', { param: 'top_logprobs' });
+  return parsed;
+}
+
+function checkTogether(body: SharedBody): void {
+  refuseUnserved(body);
+  if (body.best_of !== undefined && body.best_of !== (body.n ?? 1))
+    throw new RedllmError('unsupported', 'best_of must equal n: this server does not choose among more answers yet.', {
+      param: 'best_of',
+    });
+  if (body.stream_options !== undefined && !body.stream)
+    throw new RedllmError('invalid_value', 'stream_options needs stream to be true.', { param: 'stream_options' });
+}
+
+/**
+ * What both bodies say about one answer, in the words of GenerateRequest; fields left out stay left out.
+ * @param requestTimeout milliseconds that the server allows any request; 0: no limit
+ */
+export function toParams(body: SharedBody, requestTimeout: number): Omit<GenerateRequest, 'prompt'> {
+  const timeouts = [body.timeout_ms, requestTimeout || undefined].filter(value => value !== undefined);
+  return defined({
+    model: body.model,
+    decoderPrompt: body.decoder_prompt,
+    addSpecialTokens: body.add_special_tokens,
+    truncatePrompt: body.truncate_prompt_tokens,
+    n: body.n,
+    maxTokens: body.max_tokens,
+    minTokens: body.min_tokens,
+    temperature: body.temperature,
+    topK: body.top_k,
+    topP: body.top_p,
+    minP: body.min_p,
+    repetitionPenalty: body.repetition_penalty,
+    presencePenalty: body.presence_penalty,
+    frequencyPenalty: body.frequency_penalty,
+    logitBias: body.logit_bias && new Map(Object.entries(body.logit_bias).map(([id, bias]) => [Number(id), bias])),
+    seed: body.seed,
+    stop: body.stop,
+    stopTokens: body.stop_token_ids,
+    includeStop: body.include_stop_str_in_output,
+    ignoreEos: body.ignore_eos,
+    skipSpecialTokens: body.skip_special_tokens,
+    forcedFirst: body.forced_bos_token_id,
+    forcedLast: body.forced_eos_token_id,
+    timeout: timeouts.length > 0 ? Math.min(...timeouts) : undefined,
+  });
+}
+
+type Defined<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & {
+  [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined>;
+};
+
+function defined<T extends object>(fields: T): Defined<T> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Defined<T>;
+}
