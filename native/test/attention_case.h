@@ -18,6 +18,7 @@ struct CaseSegment {
 };
 
 struct AttentionCase {
+  static constexpr float kEps = 1e-6f;
   int32_t kv_heads = 1, shared = 1, head_dim = 64, segments = 1;
   std::vector<int32_t> query_start = {0}, query_index, group;
   std::vector<float> q, bias, gain;
@@ -25,7 +26,7 @@ struct AttentionCase {
   float scale = 1, softcap = 0;
   int32_t reach = 0;
   bool grouped = false;
-  HeadNorm out_norm;
+  bool normed = false;  // by `gain`, where there is one
   DType out = DType::f32;
 
   int32_t heads() const { return kv_heads * shared; }
@@ -50,7 +51,7 @@ struct AttentionCase {
     a.softcap = softcap;
     a.bias = bias.empty() ? nullptr : bias.data();
     a.reach = reach;
-    a.out_norm = out_norm;
+    a.out_norm = {normed, kEps, gain.empty() ? nullptr : gain.data()};
     a.out = to;
     return a;
   }
@@ -122,6 +123,32 @@ inline void set_mask(CaseSegment& s, Mask mask, int32_t keys, int32_t queries, R
   }
 }
 
+// The case of tokens [first, last) of one sequence, over the same pages.
+inline AttentionCase part(const AttentionCase& c, int32_t sequence, int32_t first, int32_t last) {
+  const auto cut = [=](const auto& all, int64_t width) {
+    return std::vector(all.begin() + first * width, all.begin() + last * width);
+  };
+  AttentionCase one;
+  one.kv_heads = c.kv_heads, one.shared = c.shared, one.head_dim = c.head_dim, one.segments = c.segments;
+  one.query_start = {0, last - first};
+  one.query_index = cut(c.query_index, 1);
+  one.q = cut(c.q, int64_t{c.heads()} * c.head_dim);
+  one.bias = c.bias, one.gain = c.gain;
+  one.scale = c.scale, one.softcap = c.softcap, one.reach = c.reach, one.normed = c.normed, one.out = c.out;
+  for (int32_t s = 0; s < c.segments; ++s) {
+    const CaseSegment& from = c.segment[s];
+    one.segment[s].type = from.type;
+    one.segment[s].keys = {from.keys[sequence]};
+    one.segment[s].x = {from.x[sequence]};
+    one.segment[s].pages = from.pages;
+    one.segment[s].page_start = {from.page_start[sequence]};
+    one.segment[s].left = cut(from.left, 1);
+    one.segment[s].right = cut(from.right, 1);
+    one.segment[s].pool = from.pool;
+  }
+  return one;
+}
+
 // The naive loop, in double over the keys and values as the pool's type rounds them.
 inline std::vector<double> reference(const AttentionCase& c) {
   std::vector<double> out(c.q.size());
@@ -157,9 +184,9 @@ inline std::vector<double> reference(const AttentionCase& c) {
           for (int32_t d = 0; d < dim; ++d) out[at + d] += p * rounded(values[j][d], types[j]);
         }
         for (int32_t d = 0; d < dim; ++d) square += (out[at + d] /= sum) * out[at + d];
-        if (!c.out_norm.on) continue;
-        const double factor = 1 / std::sqrt(square / dim + c.out_norm.eps);
-        for (int32_t d = 0; d < dim; ++d) out[at + d] *= factor * (c.out_norm.gain ? c.out_norm.gain[d] : 1);
+        if (!c.normed) continue;
+        const double factor = 1 / std::sqrt(square / dim + AttentionCase::kEps);
+        for (int32_t d = 0; d < dim; ++d) out[at + d] *= factor * (c.gain.empty() ? 1 : c.gain[d]);
       }
   return out;
 }

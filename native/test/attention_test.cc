@@ -53,28 +53,10 @@ AttentionCase random_case(cpu::Backend& backend, Random& random) {
     c.reach = static_cast<int32_t>(random.integer(0, 2) == 0 ? random.integer(0, 9) : random.integer(10, 200));
     c.bias = random.reals(static_cast<size_t>(c.heads()) * (2 * c.reach + 1), 2);
   }
-  c.gain = random.reals(c.head_dim);
-  c.out_norm = {random.integer(0, 1) == 1, 1e-6f, random.integer(0, 1) ? c.gain.data() : nullptr};
+  if (random.integer(0, 1)) c.gain = random.reals(c.head_dim);
+  c.normed = random.integer(0, 1) == 1;
   for (int32_t s = 0; s < c.segments; ++s) lay_out(backend, c, c.segment[s], same_as[s], random);
   return c;
-}
-
-// The case of some of its tokens, [first, last) of one sequence.
-AttentionCase part(const AttentionCase& c, int32_t sequence, int32_t first, int32_t last) {
-  AttentionCase one = c;
-  if (one.out_norm.gain) one.out_norm.gain = one.gain.data();
-  const int32_t width = c.heads() * c.head_dim;
-  one.query_start = {0, last - first};
-  one.query_index.assign(c.query_index.begin() + first, c.query_index.begin() + last);
-  one.group = {c.group[sequence]};
-  one.q.assign(c.q.begin() + int64_t{first} * width, c.q.begin() + int64_t{last} * width);
-  for (int32_t s = 0; s < c.segments; ++s) {
-    one.segment[s].page_start = {c.segment[s].page_start[sequence]};
-    one.segment[s].left.assign(c.segment[s].left.begin() + first, c.segment[s].left.begin() + last);
-    one.segment[s].right.assign(c.segment[s].right.begin() + first, c.segment[s].right.begin() + last);
-    one.segment[s].pool.data = c.segment[s].pool.data;
-  }
-  return one;
 }
 
 bool matches(const std::vector<float>& part, const std::vector<float>& whole, int64_t first) {
@@ -83,7 +65,6 @@ bool matches(const std::vector<float>& part, const std::vector<float>& whole, in
 
 void fuzz(cpu::Backend& backend, cpu::Backend& other, Random& random) {
   AttentionCase c = random_case(backend, random);
-  if (c.out_norm.gain) c.out_norm.gain = c.gain.data();
   const auto got = run(backend, c);
   const auto want = reference(c);
   CHECK(relative_error(got.data(), want.data(), got.size()) < (c.out == DType::f32 ? 3e-6 : 4e-3));

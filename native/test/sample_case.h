@@ -55,33 +55,38 @@ struct SampleResult {
   }
 };
 
+inline SampleArgs sample_args(SampleCase& c, SampleResult& to, std::vector<float>& logits) {
+  SampleArgs a = {};
+  a.logits = {logits.data(), DType::f32, c.rows, c.vocabulary};
+  a.slot = c.slot.data();
+  a.history = c.history.data();
+  a.temperature = c.temperature.data();
+  a.top_p = c.top_p.data();
+  a.min_p = c.min_p.data();
+  a.repetition = c.repetition.data();
+  a.presence = c.presence.data();
+  a.frequency = c.frequency.data();
+  a.top_k = c.top_k.data();
+  a.seed = c.seed.data();
+  a.step = c.step.data();
+  a.forced = c.forced.data();
+  a.alternatives = c.alternatives.data();
+  a.bias_start = c.bias_start.data();
+  a.bias_token = c.bias_token.data();
+  a.bias_value = c.bias_value.data();
+  a.max_alternatives = c.max_alternatives;
+  a.token = to.token.data();
+  a.logprob = to.logprob.data();
+  a.rank = to.rank.data();
+  a.top_token = to.top_token.data();
+  a.top_logprob = to.top_logprob.data();
+  return a;
+}
+
 inline SampleResult sample(cpu::Backend& backend, SampleCase& c) {
   SampleResult result(c);
   std::vector<float> logits = c.logits;  // the op may overwrite them
-  SampleArgs a = {{logits.data(), DType::f32, c.rows, c.vocabulary},
-                  c.slot.data(),
-                  c.history.data(),
-                  c.temperature.data(),
-                  c.top_p.data(),
-                  c.min_p.data(),
-                  c.repetition.data(),
-                  c.presence.data(),
-                  c.frequency.data(),
-                  c.top_k.data(),
-                  c.seed.data(),
-                  c.step.data(),
-                  c.forced.data(),
-                  c.alternatives.data(),
-                  c.bias_start.data(),
-                  c.bias_token.data(),
-                  c.bias_value.data(),
-                  c.max_alternatives,
-                  result.token.data(),
-                  result.logprob.data(),
-                  result.rank.data(),
-                  result.top_token.data(),
-                  result.top_logprob.data()};
-  backend.ops().sample(backend.context(), a);
+  backend.ops().sample(backend.context(), sample_args(c, result, logits));
   CHECK(result.intact());
   return result;
 }

@@ -42,6 +42,7 @@ struct Block {
   int32_t first_key;
   const T* keys[kBlockPages];
   const T* values[kBlockPages];
+  const T* next[kBlockPages];  // keys of the block after it
 };
 
 // Rows of the next tile where `left` rows remain: a power of two, so that few shapes are compiled.
@@ -69,7 +70,7 @@ void attend_tile(const AttentionArgs& a, bool biased, const Block<T>& block, Row
   if (low >= high) return;
   float* s = rows.scores;
   score_block<R, score_width<R>()>(rows.q + static_cast<int64_t>(row) * a.head_dim, a.head_dim, block.keys,
-                                   low / kPageTokens, (high + kPageTokens - 1) / kPageTokens, s);
+                                   block.values, low / kPageTokens, (high + kPageTokens - 1) / kPageTokens, s);
   for (int r = 0; r < R; ++r) {
     if (first[r] >= last[r]) continue;
     const int32_t i = row + r;
@@ -88,12 +89,13 @@ void attend_tile(const AttentionArgs& a, bool biased, const Block<T>& block, Row
   const bool shared = R > 1 && common_low < common_high;
   float* out = rows.out + row * rows.width;
   for (int r = 0; r < R; ++r)
-    weigh_block<1>(s + r * kBlockKeys, block.values, first[r], shared ? common_low : last[r], rows.width,
+    weigh_block<1>(s + r * kBlockKeys, block.values, block.next, first[r], shared ? common_low : last[r], rows.width,
                    out + r * rows.width);
   if (!shared) return;
-  weigh_block<R>(s, block.values, common_low, common_high, rows.width, out);
+  weigh_block<R>(s, block.values, block.next, common_low, common_high, rows.width, out);
   for (int r = 0; r < R; ++r)
-    weigh_block<1>(s + r * kBlockKeys, block.values, common_high, last[r], rows.width, out + r * rows.width);
+    weigh_block<1>(s + r * kBlockKeys, block.values, block.next, common_high, last[r], rows.width,
+                   out + r * rows.width);
 }
 
 template <typename T>
@@ -119,6 +121,8 @@ void attend_segment(const AttentionArgs& a, int32_t index, int32_t sequence, int
       const int32_t place = page - block.first_key / kPageTokens;
       block.keys[place] = base + table[page] * layout.page;
       block.values[place] = block.keys[place] + layout.value;
+      block.next[place] =
+          base + table[(page + kBlockPages) * kPageTokens < high ? page + kBlockPages : page] * layout.page;
     }
     for (int32_t row = 0; row < rows.count;) {
       const int32_t count = tile_rows(rows.count - row);

@@ -14,9 +14,6 @@ namespace {
 
 static_assert(2 * sizeof(float) * kMaxVocabulary <= cpu::kScratchBytes);
 
-// Candidates for a threshold are first sought this far below the greatest logit: e^-16 is 1e-7.
-constexpr float kNear = -16;
-
 bool penalised(const SampleArgs& a, int64_t row) {
   return a.slot[row] >= 0 && (a.repetition[row] != 1 || a.presence[row] != 0 || a.frequency[row] != 0);
 }
@@ -32,28 +29,49 @@ void penalise(const SampleArgs& a, int64_t row, const int32_t* counts, int32_t v
   }
 }
 
-// Steps 6 to 8: the least (logit - greatest) / temperature that is kept. x: those, at most 0; candidates: room for as many.
-float threshold_of(const SampleArgs& a, int64_t row, const float* x, int32_t vocabulary, float* candidates) {
-  float threshold = a.min_p[row] > 0 ? ::logf(a.min_p[row]) : -kInfinity;
+// Tokens among which a threshold is sought: those of at least some logit, so that the rest cannot matter.
+struct Candidates {
+  const float* x;
+  int32_t count;
+  float least;
+};
+
+// The fewest of a few nested sets for which enough(set, its least logit) holds, copied to `room`; all where none of them does.
+template <typename Enough>
+Candidates fewest(const float* x, int32_t vocabulary, float* room, const Enough& enough) {
+  const Candidates all = {x, vocabulary, -kInfinity};
+  for (float least = -2; least >= -16; least *= 2)
+    if (enough(all, least)) return {room, compact(x, vocabulary, least, room), least};
+  return all;
+}
+
+float greater(float a, float b) {
+  return a > b ? a : b;
+}
+
+// The greatest threshold that is enough. Sums over fewer tokens round otherwise: where that costs the last bit of a target which all
+// of the candidates reach, they are all kept.
+template <typename Enough>
+float edge_of(const Candidates& some, const Enough& enough) {
+  return greater(some.least, greatest_threshold([&](float t) { return enough(some, t); }));
+}
+
+// Steps 6 to 8: the least (logit - greatest) / temperature that is kept. x: those, at most 0; room: for as many.
+float threshold_of(const SampleArgs& a, int64_t row, const float* x, int32_t vocabulary, float* room) {
+  float threshold = a.min_p[row] >= 1 ? 0 : a.min_p[row] > 0 ? ::logf(a.min_p[row]) : -kInfinity;
   const int32_t top_k = a.top_k[row];
-  const float top_p = a.top_p[row];
-  const bool by_count = top_k > 0 && top_k < vocabulary, by_mass = top_p < 1;
-  if (!by_count && !by_mass) return threshold;
-  const int32_t near = compact(x, vocabulary, kNear, candidates);
-  if (by_count) {
-    const bool enough = near >= top_k;
-    const float* from = enough ? candidates : x;
-    const int32_t count = enough ? near : vocabulary;
-    const float kth = greatest_threshold([=](float t) { return count_at_least(from, count, t) >= top_k; });
-    threshold = kth > threshold ? kth : threshold;
+  const double top_p = a.top_p[row];
+  if (top_k > 0 && top_k < vocabulary) {
+    const auto enough = [=](Candidates c, float t) { return count_at_least(c.x, c.count, t) >= top_k; };
+    threshold = greater(threshold, edge_of(fewest(x, vocabulary, room, enough), enough));
   }
-  if (by_mass) {
-    const double target = static_cast<double>(top_p) * mass(x, vocabulary, 0, threshold);
-    const bool enough = mass(candidates, near, 0, threshold) >= target;
-    const float* from = enough ? candidates : x;
-    const int32_t count = enough ? near : vocabulary;
-    const float edge = greatest_threshold([=](float t) { return mass(from, count, 0, t) >= target; });
-    threshold = edge > threshold ? edge : threshold;
+  if (top_p < 1) {
+    const bool filtered = threshold > -kInfinity;
+    Candidates all = {x, vocabulary, threshold};
+    if (filtered) all = {room, compact(x, vocabulary, threshold, room), threshold};
+    const double target = top_p * mass(all.x, all.count, 0, threshold);
+    const auto enough = [=](Candidates c, float t) { return mass(c.x, c.count, 0, t) >= target; };
+    threshold = greater(threshold, edge_of(filtered ? all : fewest(x, vocabulary, room, enough), enough));
   }
   return threshold;
 }
@@ -91,7 +109,7 @@ int32_t draw(const float* x, int32_t vocabulary, float threshold, double u) {
 int32_t choose(const SampleArgs& a, int64_t row, const float* logits, int32_t vocabulary, float* x) {
   const int32_t first_bias = a.bias_start[row], last_bias = a.bias_start[row + 1];
   const bool greedy = !(a.temperature[row] > 0);
-  if (!greedy || penalised(a, row) || first_bias < last_bias) {
+  if (penalised(a, row) || first_bias < last_bias) {
     for_lanes(vocabulary, [&](int32_t i, int32_t n) { store_upto(x + i, cleaned(load_upto(logits + i, n)), n); });
     if (penalised(a, row)) penalise(a, row, a.history + a.slot[row] * int64_t{2} * vocabulary, vocabulary, x);
     for (int32_t i = first_bias; i < last_bias; ++i) x[a.bias_token[i]] += a.bias_value[i];
@@ -103,7 +121,7 @@ int32_t choose(const SampleArgs& a, int64_t row, const float* logits, int32_t vo
   // From the greatest down: the same set and the same ratios as with logit / temperature, and no overflow however cold it is.
   const vf shift = splat(top), temperature = splat(a.temperature[row]);
   for_lanes(vocabulary, [&](int32_t i, int32_t n) {
-    store_upto(x + i, div(sub(cleaned(load_upto(x + i, n)), shift), temperature), n);
+    store_upto(x + i, div(sub(cleaned(load_upto(logits + i, n)), shift), temperature), n);
   });
   const float threshold = threshold_of(a, row, x, vocabulary, x + (vocabulary + kLanes - 1) / kLanes * kLanes);
   const cpu::Philox random =

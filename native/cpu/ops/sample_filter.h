@@ -47,7 +47,7 @@ inline double mass_block(const float* x, int32_t count, float shift, float thres
   vf sum = splat(0);
   for_lanes(count, [&](int32_t i, int32_t n) {
     const vf v = sub(cleaned(load_logits(x + i, n)), splat(shift));
-    sum = add(sum, if_less(v, splat(threshold), splat(0), exp(v)));
+    if (count_greater(splat(threshold), v) < kLanes) sum = add(sum, if_less(v, splat(threshold), splat(0), exp(v)));
   });
   return reduce_add(sum);
 }
@@ -83,13 +83,18 @@ inline float greatest_threshold(const Enough& enough) {
   return -cpu::float_of_bits(low);
 }
 
-// Copies the elements x >= threshold together, in order; returns how many.
+// Copies the elements x >= threshold together, in order; returns how many. `to` has room for `count`, rounded up to kLanes; it may
+// be x itself.
 inline int32_t compact(const float* x, int32_t count, float threshold, float* to) {
   int32_t kept = 0;
-  for (int32_t i = 0; i < count; ++i) {
-    to[kept] = x[i];
-    kept += x[i] >= threshold;
-  }
+  for_lanes(count, [&](int32_t i, int32_t n) {
+    if (n == kLanes) {
+      kept += store_not_less(to + kept, load(x + i), splat(threshold));
+      return;
+    }
+    for (int32_t j = i; j < i + n; ++j)
+      if (x[j] >= threshold) to[kept++] = x[j];
+  });
   return kept;
 }
 

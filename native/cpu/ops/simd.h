@@ -10,6 +10,7 @@
 //   if_less(a, b, yes, no)        a < b ? yes : no, lane by lane
 //   if_nan(x, yes)                x != x ? yes : x
 //   count_greater(a, b)           lanes where a > b
+//   store_not_less(p, x, least)   the lanes x >= least to p, together and in order; returns how many. May write kLanes elements
 //   keep_range(x, fill, f, l)     x in lanes f <= i < l, fill elsewhere
 //   reduce_add(x), reduce_max(x)  over the lanes, in one fixed order
 //   power_of_2(n + 1.5 * 2^23)    2^n for whole -126 <= n <= 127

@@ -95,6 +95,14 @@ inline vf if_nan(vf x, vf yes) {
 inline int32_t count_greater(vf a, vf b) {
   return __builtin_popcount(static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GT_OQ))));
 }
+inline int32_t store_not_less(float* p, vf x, vf least) {
+  uint32_t keep = static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(x, least, _CMP_GE_OQ)));
+  alignas(32) float lanes[kLanes];
+  _mm256_store_ps(lanes, x);
+  int32_t count = 0;
+  for (; keep != 0; keep &= keep - 1) p[count++] = lanes[__builtin_ctz(keep)];
+  return count;
+}
 inline vf keep_range(vf x, vf fill, int32_t first, int32_t last) {
   const __m256i keep = _mm256_andnot_si256(lane_below(first), lane_below(last));
   return _mm256_blendv_ps(fill, x, _mm256_castsi256_ps(keep));

@@ -93,6 +93,11 @@ inline vf if_nan(vf x, vf yes) {
 inline int32_t count_greater(vf a, vf b) {
   return __builtin_popcount(_mm512_cmp_ps_mask(a, b, _CMP_GT_OQ));
 }
+inline int32_t store_not_less(float* p, vf x, vf least) {
+  const __mmask16 keep = _mm512_cmp_ps_mask(x, least, _CMP_GE_OQ);
+  _mm512_storeu_ps(p, _mm512_maskz_compress_ps(keep, x));
+  return __builtin_popcount(keep);
+}
 inline vf keep_range(vf x, vf fill, int32_t first, int32_t last) {
   const uint32_t below = first <= 0 ? 0u : first >= 16 ? 0xffffu : (1u << first) - 1;
   const uint32_t upto = last <= 0 ? 0u : last >= 16 ? 0xffffu : (1u << last) - 1;

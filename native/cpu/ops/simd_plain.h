@@ -101,6 +101,15 @@ inline int32_t count_greater(vf a, vf b) {
   const vi greater = a > b;
   return -(greater[0] + greater[1] + greater[2] + greater[3]);
 }
+inline int32_t store_not_less(float* p, vf x, vf least) {
+  const vi keep = x >= least;
+  int32_t count = 0;
+  for (int32_t i = 0; i < kLanes; ++i) {
+    p[count] = x[i];
+    count -= keep[i];
+  }
+  return count;
+}
 inline vf keep_range(vf x, vf fill, int32_t first, int32_t last) {
   const vi lane = {0, 1, 2, 3};
   return blend((lane >= first) & (lane < last), x, fill);
