@@ -108,23 +108,29 @@ const repeatable: readonly Setting[] = ['model', 'apiKey'];
 /** Where a value came from, as its owner would name it. */
 type Origins = Map<string, string>;
 
+type FlagTypes = Record<string, { type: 'string' | 'boolean'; multiple?: boolean; short?: string }>;
+export type FlagValues = Record<string, string | boolean | (string | boolean)[] | undefined>;
+
+/** The flags of these settings, and --config, as parseFlags takes them. */
+export function settingFlags(which: readonly Setting[] = settings): FlagTypes {
+  const flags = which.map(
+    setting => [settingName(setting), { type: 'string' as const, multiple: repeatable.includes(setting) }] as const,
+  );
+  return { ...Object.fromEntries(flags), config: { type: 'string' } };
+}
+
 /**
- * @param flags what follows the command, e.g. ['--port', '0']
+ * @param flags values of settingFlags; others among them are left alone
  * @throws RedllmError `invalid_config`, a sentence that names the flag, the variable, or the key and its file
  */
-export function readConfig(
-  flags: readonly string[],
-  environment: Readonly<Record<string, string | undefined>>,
-): Config {
-  const fromFlags = readFlags(flags);
-  const file = fromFlags.config ?? environment.REDLLM_CONFIG;
-  delete fromFlags.config;
+export function readConfig(flags: FlagValues, environment: Readonly<Record<string, string | undefined>>): Config {
+  const file = (flags.config as string | undefined) ?? environment.REDLLM_CONFIG;
   const merged: Record<string, unknown> = {};
   const origins: Origins = new Map();
   const layers = [
-    file === undefined ? {} : readFile(file as string),
+    file === undefined ? {} : readFile(file),
     Object.fromEntries(settings.map(setting => [setting, environment[variable(setting)]])),
-    fromFlags,
+    Object.fromEntries(settings.map(setting => [setting, flags[settingName(setting)]])),
   ];
   const names = [
     (setting: string) => `'${settingName(setting)}' in ${file}`,
@@ -150,24 +156,11 @@ export function readConfig(
 
 const variable = (setting: string) => `REDLLM_${settingName(setting).replaceAll('-', '_').toUpperCase()}`;
 
-function readFlags(flags: readonly string[]): Record<string, unknown> {
-  const options = Object.fromEntries(
-    [...byName].map(([name, setting]) => [name, { type: 'string' as const, multiple: repeatable.includes(setting) }]),
-  );
-  const values = parseFlags(flags, { ...options, config: { type: 'string' } });
-  return Object.fromEntries(Object.entries(values).map(([name, value]) => [byName.get(name) ?? name, value]));
-}
-
-type FlagTypes = Record<string, { type: 'string' | 'boolean'; multiple?: boolean; short?: string }>;
-
 /**
  * node:util's parseArgs, with its complaints as one sentence.
  * @throws RedllmError `invalid_config`
  */
-export function parseFlags(
-  flags: readonly string[],
-  options: FlagTypes,
-): Record<string, string | boolean | (string | boolean)[] | undefined> {
+export function parseFlags(flags: readonly string[], options: FlagTypes): FlagValues {
   try {
     return parseArgs({ args: [...flags], options, strict: true, allowPositionals: false }).values;
   } catch (error) {
@@ -179,7 +172,16 @@ export function parseFlags(
       });
     if (code === 'ERR_PARSE_ARGS_UNEXPECTED_POSITIONAL')
       throw new RedllmError('invalid_config', `'${name}' is not expected here; --help says what is.`, { param: name });
-    throw new RedllmError('invalid_config', message.split('. ')[0]!.replace(/\s+/g, ' '), { param: name });
+    const flag = name.split(' ')[0]!;
+    if (message.includes('does not take an argument'))
+      throw new RedllmError('invalid_config', `${flag} takes no value.`, { param: flag });
+    throw new RedllmError(
+      'invalid_config',
+      `${flag} needs a value; one that begins with a dash is given as ${flag}=-1.`,
+      {
+        param: flag,
+      },
+    );
   }
 }
 

@@ -25,7 +25,8 @@ export function readCompletion(context: ServerContext, body: unknown): Call {
   }));
   const head = completionHead(model.name, fields.request_id);
   const echoes = prompts.map(prompt => (fields.echo ? echoText(model, prompt, fields.decoder_prompt) : ''));
-  const withIds = fields.return_token_ids === true;
+  // A model without text has nothing else to answer with.
+  const withIds = fields.return_token_ids ?? model.targetTokenizer === null;
   const withUsage = fields.stream_options?.include_usage === true;
   const continuous = withUsage && fields.stream_options?.continuous_usage_stats === true;
   const choices = prompts.length * (fields.n ?? 1);

@@ -1,4 +1,5 @@
 /** The requests at work, and how the server comes to its end: no new ones, time for the running ones, then an end to all. */
+import { setMaxListeners } from 'node:events';
 import { RedllmError } from '../errors.ts';
 
 /** One request at work. */
@@ -46,6 +47,8 @@ export class Drain {
   enter(): Ticket {
     if (this.draining) throw this.refusal();
     const controller = new AbortController();
+    // Each prompt of a request listens to it.
+    setMaxListeners(0, controller.signal);
     this.#running.add(controller);
     return {
       signal: controller.signal,
