@@ -95,6 +95,8 @@ export class Generator {
     signal?.addEventListener('abort', abort, { once: true });
     let running = n; // As the engine sees it: a stop string ends an answer here alone.
     let cachedTokens = 0;
+    let begin: GenerateChunk['begin'];
+    let begun = false;
     try {
       const submitted = {
         model: model.name,
@@ -108,12 +110,15 @@ export class Generator {
       for await (const event of events) {
         if (event.finish !== undefined) running--;
         cachedTokens = event.cachedTokens ?? cachedTokens;
+        if (event.queueTime !== undefined)
+          begin = { promptTokens: prompt.read, cachedTokens, queueTime: event.queueTime };
         const answer = answers[event.index]!;
         if (answer.done) continue;
         if (event.finish === 'cancelled') throw cancelled();
         const chunk = answer.take(event);
         if (answer.done && event.finish === undefined) events.cancel(event.index);
-        if (chunk) yield chunk;
+        if (chunk) yield begun || begin === undefined ? chunk : { ...chunk, begin };
+        begun ||= chunk !== null && begin !== undefined;
         if (answers.every(({ done }) => done)) break;
       }
       if (signal?.aborted && running > 0) throw cancelled();
@@ -124,7 +129,7 @@ export class Generator {
       if (running > 0) controller.abort();
     }
     const completionTokens = answers.reduce((sum, answer) => sum + answer.tokens, 0);
-    return { promptTokens: prompt.count, completionTokens, cachedTokens };
+    return { promptTokens: prompt.read.length, completionTokens, cachedTokens };
   }
 
   /** @throws RedllmError `model_not_found`, `unsupported` with param `prompt` where there is no tokenizer */

@@ -13,8 +13,8 @@ export interface ResolvedPrompt {
   readonly tokens: readonly number[];
   /** What the answer continues: `tokens` without the server's start token. */
   readonly context: readonly number[];
-  /** Tokens that count in usage. */
-  readonly count: number;
+  /** What the model reads, without the server's start token: the source and `context`. These count in usage. */
+  readonly read: readonly number[];
 }
 
 /** @throws RedllmError `invalid_value`, `unsupported` or `context_length_exceeded`, naming prompt or decoder_prompt */
@@ -54,7 +54,7 @@ async function sourceAndStart(
     );
   if (tokens.length >= model.maxTarget)
     throw tooLong('decoder_prompt', tokens.length, model.maxTarget - 1, 'decoder tokens before the answer');
-  return { source, tokens, context, count: source.length + context.length };
+  return { source, tokens, context, read: [...source, ...context] };
 }
 
 async function promptAlone(request: GenerateRequest, model: ServedModel, pool: TokenizerPool): Promise<ResolvedPrompt> {
@@ -64,7 +64,7 @@ async function promptAlone(request: GenerateRequest, model: ServedModel, pool: T
   if (tokens.length === 0) throw refuse('prompt', 'prompt is empty: the model needs at least one token to continue.');
   if (tokens.length >= model.maxTarget)
     throw tooLong('prompt', tokens.length, model.maxTarget - 1, 'prompt tokens (one is left for the answer)');
-  return { source: null, tokens, context: tokens, count: tokens.length };
+  return { source: null, tokens, context: tokens, read: tokens };
 }
 
 /** Ids verbatim; text by the tokenizer and its post-processor. Truncated to the request's number from `keep`. */
