@@ -18,7 +18,11 @@ namespace {
 constexpr napi_type_tag kModelTag = {0x3f1c6a70b9d24e15, 0x9a50d2c86be14f31};
 constexpr napi_type_tag kRuntimeTag = {0x77d0b6f1a2c84d90, 0x8e12f6a95cd04b77};
 
-Value to_value(const Napi::Value& from) {
+// Deeper than any spec is; a cyclic object ends here.
+constexpr int kMaxDepth = 64;
+
+Value to_value(const Napi::Value& from, int depth = 0) {
+  if (depth > kMaxDepth) throw Napi::TypeError::New(from.Env(), "the object is nested too deeply");
   Value value;
   if (from.IsBoolean()) {
     value.kind = Value::Kind::boolean;
@@ -32,13 +36,13 @@ Value to_value(const Napi::Value& from) {
   } else if (from.IsArray()) {
     value.kind = Value::Kind::array;
     Napi::Array array = from.As<Napi::Array>();
-    for (uint32_t i = 0; i < array.Length(); ++i) value.array.push_back(to_value(array.Get(i)));
+    for (uint32_t i = 0; i < array.Length(); ++i) value.array.push_back(to_value(array.Get(i), depth + 1));
   } else if (from.IsObject()) {
     value.kind = Value::Kind::object;
     Napi::Object object = from.As<Napi::Object>();
     Napi::Array keys = object.GetPropertyNames();
     for (uint32_t i = 0; i < keys.Length(); ++i) {
-      value.object[keys.Get(i).As<Napi::String>().Utf8Value()] = to_value(object.Get(keys.Get(i)));
+      value.object[keys.Get(i).As<Napi::String>().Utf8Value()] = to_value(object.Get(keys.Get(i)), depth + 1);
     }
   }
   return value;
@@ -132,7 +136,14 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
     plan_.each([&](const char* name, auto& pointer) {
       Napi::Value array = arrays.Get(name);
       if (!array.IsTypedArray()) throw Napi::TypeError::New(info.Env(), std::string("the plan has no array ") + name);
+      using Element = std::remove_const_t<std::remove_pointer_t<std::remove_reference_t<decltype(pointer)>>>;
       Napi::TypedArray typed = array.As<Napi::TypedArray>();
+      napi_typedarray_type wanted = std::is_same_v<Element, float>      ? napi_float32_array
+                                    : std::is_same_v<Element, uint32_t> ? napi_uint32_array
+                                                                        : napi_int32_array;
+      if (typed.TypedArrayType() != wanted) {
+        throw Napi::TypeError::New(info.Env(), std::string("the plan's array ") + name + " has the wrong type");
+      }
       char* data = static_cast<char*>(typed.ArrayBuffer().Data()) + typed.ByteOffset();
       pointer = reinterpret_cast<std::remove_reference_t<decltype(pointer)>>(data);
     });

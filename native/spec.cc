@@ -7,12 +7,29 @@ namespace {
 
 using Kind = Value::Kind;
 
-WeightRef read_weight(const Value& value) {
+constexpr int32_t kMaxHeadDim = 4096;  // what attention's scratch has room for
+
+// rank: of its shape.
+WeightRef read_weight(const Value& value, size_t rank) {
   WeightRef ref;
   ref.name = value.str("name");
   for (const Value& size : value.at("shape", Kind::array).array) ref.shape.push_back(static_cast<int64_t>(size.number));
   ref.skip = static_cast<int64_t>(value.num("skip", 0));
+  // A vector may be stored as one row of a matrix.
+  bool row = rank == 1 && ref.shape.size() == 2 && ref.shape[0] == 1;
+  if (ref.shape.size() != rank && !row)
+    throw std::runtime_error("model spec: " + ref.name + " has another rank than its use");
+  for (int64_t size : ref.shape) {
+    if (size < 1) throw std::runtime_error("model spec: " + ref.name + " is empty");
+  }
   return ref;
+}
+
+WeightRef read_matrix(const Value& value) {
+  return read_weight(value, 2);
+}
+WeightRef read_vector(const Value& value) {
+  return read_weight(value, 1);
 }
 
 template <typename Read>
@@ -27,14 +44,14 @@ NormSpec read_norm(const Value& value) {
   NormSpec norm;
   norm.kind = value.str("kind") == "layer" ? NormKind::layer : NormKind::rms;
   norm.eps = static_cast<float>(value.num("eps"));
-  norm.gain = read_optional(value, "gain", read_weight);
+  norm.gain = read_optional(value, "gain", read_vector);
   norm.gain_offset = static_cast<float>(value.num("gainOffset", 0));
-  norm.bias = read_optional(value, "bias", read_weight);
+  norm.bias = read_optional(value, "bias", read_vector);
   return norm;
 }
 
 LinearSpec read_linear(const Value& value) {
-  return {read_weight(value.at("weight", Kind::object)), read_optional(value, "bias", read_weight)};
+  return {read_matrix(value.at("weight", Kind::object)), read_optional(value, "bias", read_vector)};
 }
 
 RopeSpec read_rope(const Value& value) {
@@ -48,7 +65,7 @@ RopeSpec read_rope(const Value& value) {
 }
 
 RelativeBiasSpec read_relative_bias(const Value& value) {
-  return {read_weight(value.at("table", Kind::object)), static_cast<int32_t>(value.num("buckets")),
+  return {read_matrix(value.at("table", Kind::object)), static_cast<int32_t>(value.num("buckets")),
           static_cast<int32_t>(value.num("maxDistance")), value.at("bidirectional", Kind::boolean).boolean};
 }
 
@@ -82,7 +99,8 @@ AttentionSpec read_attention(const Value& value) {
   }
   spec.relative_bias = read_optional(value, "relativeBias", read_relative_bias);
   if (value.has("merged")) throw std::runtime_error("model spec: merged self and cross attention is not served");
-  if (spec.heads < 1 || spec.kv_heads < 1 || spec.heads % spec.kv_heads != 0 || spec.head_dim < 1) {
+  if (spec.heads < 1 || spec.kv_heads < 1 || spec.heads % spec.kv_heads != 0 || spec.head_dim < 1 ||
+      spec.head_dim > kMaxHeadDim) {
     throw std::runtime_error("model spec: heads, kvHeads and headDim do not fit together");
   }
   return spec;
@@ -114,12 +132,12 @@ LayerSpec read_layer(const Value& value) {
 StackSpec read_stack(const Value& value) {
   StackSpec stack;
   stack.width = static_cast<int32_t>(value.num("width"));
-  stack.embedding = read_weight(value.at("embedding", Kind::object));
+  stack.embedding = read_matrix(value.at("embedding", Kind::object));
   stack.embedding_scale = static_cast<float>(value.num("embeddingScale"));
   if (const Value* positions = value.find("positions")) {
     if (positions->str("kind") != "learned")
       throw std::runtime_error("model spec: sinusoidal positions are not served");
-    stack.positions = read_weight(positions->at("table", Kind::object));
+    stack.positions = read_matrix(positions->at("table", Kind::object));
   }
   stack.embedding_norm = read_optional(value, "embeddingNorm", read_norm);
   for (const Value& layer : value.at("layers", Kind::array).array) stack.layers.push_back(read_layer(layer));
@@ -135,8 +153,8 @@ ModelSpec read_spec(const Value& value) {
   spec.encoder = read_optional(value, "encoder", read_stack);
   spec.decoder = read_stack(value.at("decoder", Kind::object));
   const Value& head = value.at("head", Kind::object);
-  spec.head.weight = read_weight(head.at("weight", Kind::object));
-  spec.head.bias = read_optional(head, "bias", read_weight);
+  spec.head.weight = read_matrix(head.at("weight", Kind::object));
+  spec.head.bias = read_optional(head, "bias", read_vector);
   spec.head.scale = static_cast<float>(head.num("scale"));
   if (head.has("softcap")) throw std::runtime_error("model spec: a soft-cap on the logits is not served");
   spec.positions_after_source = value.str("decoderPositions") == "after-source";

@@ -32,6 +32,8 @@ Transformer::Transformer(const ModelSpec& spec, const Weights& weights, DType co
       layers_(spec, compute, ops, context, limits) {
   int64_t tokens = std::max(limits.tokens, limits.source_tokens), width = spec.decoder.width;
   int32_t vocabulary = spec.target_vocabulary();
+  if (vocabulary > kMaxVocabulary)
+    throw std::runtime_error("model spec: the vocabulary is larger than sampling serves");
   x_ = arena_.take_tensor(DType::f32, limits.tokens, width);
   sampled_x_ = arena_.take_tensor(DType::f32, limits.samples, width);
   sampled_input_ = arena_.take_tensor(compute, limits.samples, width);
@@ -67,6 +69,7 @@ Transformer::Transformer(const ModelSpec& spec, const Weights& weights, DType co
 }
 
 void Transformer::reserve_pages(int32_t pages) {
+  require(!pages_.data && pages > 0, "pages are reserved once, and at least one");
   pages_ = {nullptr, compute_, pages, layout_.layers, layout_.kv_heads, layout_.head_dim};
   pages_.data = arena_.take(static_cast<uint64_t>(pages) * layout_.page_bytes(ops_));
 }
@@ -267,13 +270,18 @@ void Transformer::sample(const Plan& plan) {
   }
   if (out.count == 0) return;
 
-  int32_t width = spec_.decoder.width, tokens = plan.rowStart[plan.rows()];
+  int32_t width = spec_.decoder.width, tokens = plan.rowStart[plan.rows()], vocabulary = spec_.target_vocabulary();
   for (int32_t i = 0; i < out.count; ++i) {
     require(plan.sampleToken[i] >= 0 && plan.sampleToken[i] < tokens, "a sample of no token");
     require(plan.alternatives[i] <= limits_.alternatives, "too many alternatives");
+    require(plan.sampleSlot[i] < limits_.rows, "no such history slot");
+    require(plan.forced[i] < vocabulary, "a forced token is not in the vocabulary");
+    for (int32_t j = plan.biasStart[i]; j < plan.biasStart[i + 1]; ++j) {
+      require(plan.biasTokens[j] >= 0 && plan.biasTokens[j] < vocabulary, "a biased token is not in the vocabulary");
+    }
   }
   Tensor x = view(sampled_x_, out.count, width), input = view(sampled_input_, out.count, width);
-  Tensor logits = view(logits_, out.count, spec_.target_vocabulary()), all = view(x_, tokens, width);
+  Tensor logits = view(logits_, out.count, vocabulary), all = view(x_, tokens, width);
   if (weights_.decoder.final_norm.on) {
     ops_.gather(context_, {all, plan.sampleToken, x});
     layers_.norm(weights_.decoder.final_norm, x, input, {}, false);

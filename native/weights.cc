@@ -6,8 +6,8 @@
 #include <stdexcept>
 
 #include "cpu/bf16.h"
-#include "mapped_file.h"
 #include "relative_bias.h"
+#include "stored_file.h"
 
 namespace redllm {
 namespace {
@@ -62,7 +62,7 @@ Weights::Weights(const ModelSpec& spec, DType compute, const Ops& ops, Context* 
       compute_(compute),
       source_(std::move(source)),
       arena_(ops, context),
-      files_(std::make_unique<MappedFiles>()) {
+      files_(std::make_unique<StoredFiles>()) {
   if (spec.encoder) encoder = lay_out_stack(*spec.encoder);
   decoder = lay_out_stack(spec.decoder);
   head.weight = lay_out_table(spec.head.weight);
@@ -210,20 +210,22 @@ Weight Weights::new_matrix(int64_t n, int64_t k, bool gated) {
 const void* Weights::source_rows(const WeightRef& ref, int64_t row, int64_t rows, int64_t cols, DType* type) {
   if (!source_.random) {
     const TensorFile& file = source_.tensors.at(ref.name);
-    uint64_t row_bytes = static_cast<uint64_t>(cols) * size_of(file.type);
+    uint64_t row_bytes = static_cast<uint64_t>(cols) * size_of(file.type), bytes = rows * row_bytes;
     *type = file.type;
-    return files_->open(file.path).at(file.offset + row * row_bytes, rows * row_bytes);
+    piece_.resize((bytes + sizeof(float) - 1) / sizeof(float));
+    files_->open(file.path).read(file.offset + row * row_bytes, bytes, piece_.data());
+    return piece_.data();
   }
   *type = DType::f32;
-  drawn_.resize(static_cast<size_t>(rows * cols));
+  piece_.resize(static_cast<size_t>(rows * cols));
   // Gains become 1 whatever their offset, other vectors 0: load_vector sees to it. Matrices keep the variance of their input.
   uint64_t key = hash_name(ref.name, source_.seed);
   float deviation = 1 / std::sqrt(static_cast<float>(cols));
   for (int64_t i = 0; i < rows * cols; ++i) {
-    drawn_[static_cast<size_t>(i)] =
+    piece_[static_cast<size_t>(i)] =
         near_normal(mix(key + 0x9E3779B97F4A7C15ull * static_cast<uint64_t>(row * cols + i))) * deviation;
   }
-  return drawn_.data();
+  return piece_.data();
 }
 
 void Weights::load_rows(const Item& item, int64_t row, int64_t rows) {
@@ -234,7 +236,7 @@ void Weights::load_rows(const Item& item, int64_t row, int64_t rows) {
 
 void Weights::load_vector(const Item& item) {
   int64_t count = item.elements();
-  if (source_.random && item.ref.shape.size() == 1) {
+  if (source_.random && count == item.ref.shape.back()) {
     bool gain = item.ref.name.ends_with("weight");
     for (int64_t i = 0; i < count; ++i) item.vector[i] = gain ? 1.0f : 0.0f;
     return;
@@ -272,8 +274,9 @@ void Weights::load_some(uint64_t bytes) {
     left -= std::min(left, taken);
   }
   if (done()) {
-    files_ = std::make_unique<MappedFiles>();
-    drawn_ = {};
+    files_ = std::make_unique<StoredFiles>();
+    piece_.clear();
+    piece_.shrink_to_fit();
   }
 }
 

@@ -1,4 +1,4 @@
-// The weights of a model: read from mapped files (or drawn from a seed) and packed once, in pieces, into the backend's layout.
+// The weights of a model: read from files (or drawn from a seed) and packed once, in pieces, into the backend's layout.
 #pragma once
 
 #include <cstdint>
@@ -71,7 +71,7 @@ struct StackWeights {
   std::vector<LayerWeights> layers;
 };
 
-class MappedFiles;
+class StoredFiles;
 
 class Weights {
  public:
@@ -80,7 +80,7 @@ class Weights {
   ~Weights();
 
   // Reads and packs about `bytes` of the checkpoint's bytes; done() after the last piece. Throws std::runtime_error where a file
-  // cannot be mapped or has shrunk since it was checked.
+  // cannot be read or has shrunk since it was checked.
   void load_some(uint64_t bytes);
   uint64_t loaded_bytes() const { return loaded_; }
   uint64_t total_bytes() const { return total_; }
@@ -124,11 +124,11 @@ class Weights {
   DType compute_;
   WeightSource source_;
   Arena arena_;
-  std::unique_ptr<MappedFiles> files_;
+  std::unique_ptr<StoredFiles> files_;
   std::map<std::string, Weight> tables_;        // embeddings and heads, shared where tied
   std::map<std::string, const float*> biases_;  // relative bias tables, shared by all layers of a stack
   std::vector<Item> items_;
-  std::vector<float> drawn_;  // rows drawn at random, until they are packed
+  std::vector<float> piece_;  // rows read or drawn, until they are packed; aligned for every type
   size_t next_ = 0;
   int64_t next_row_ = 0;
   uint64_t loaded_ = 0;

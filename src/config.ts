@@ -85,7 +85,7 @@ export const configSchema = z.strictObject({
   maxRows: integer(1, 4096).default(64),
   kvMemory: bytes(1).default(2 * 2 ** 30),
   maxModelLen: integer(1, 1 << 24).optional(),
-  maxQueue: integer(0, 1 << 20).default(512),
+  maxQueue: integer(1, 1 << 20).default(512),
   apiKey: texts.default([]),
   chatTemplate: z.string().min(1).optional(),
   bodyLimit: bytes(1024).default(8 * 2 ** 20),

@@ -35,6 +35,35 @@ const refused: [what: string, request: Submission, code: string, param: string, 
   ['no source', submission(5, { source: null }), 'invalid_value', 'prompt', /needs a source/],
   ['more answers than rows', submission(5, { n: 9 }), 'invalid_value', 'n', /between 1 and 8/],
   ['no tokens to generate', submission(0), 'invalid_value', 'max_tokens', /at least 1/],
+  [
+    'a token that is none',
+    submission(5, { prompt: Int32Array.of(0, 9999) }),
+    'invalid_value',
+    'decoder_prompt',
+    /9999/,
+  ],
+  ['a negative token', submission(5, { source: Int32Array.of(-1) }), 'invalid_value', 'prompt', /-1/],
+  [
+    'a bias on no token',
+    submission(5, { params: { ...greedy, logitBias: [[500_000_000, 1]] } }),
+    'invalid_value',
+    'logit_bias',
+    /500000000/,
+  ],
+  [
+    'a stop at no token',
+    submission(5, { params: { ...greedy, stopTokens: [-2] } }),
+    'invalid_value',
+    'stop_token_ids',
+    /-2/,
+  ],
+  [
+    'a forced token that is none',
+    submission(5, { params: { ...greedy, forcedLast: 9999 } }),
+    'invalid_value',
+    'forced_eos_token_id',
+    /9999/,
+  ],
   ['too many alternatives', submission(5, { params: { ...greedy, logprobs: 21 } }), 'invalid_value', 'logprobs', /20/],
 ];
 
@@ -51,6 +80,18 @@ test('what could never run is refused, and the engine serves on', async () => {
   assert.deepEqual((await collect(engine.submit(submission(599)))).finishes, ['length']);
   loop.checkIdle();
   await engine.close();
+});
+
+test('lengths shrink to what the memory holds, and memory for nothing is a sentence', async () => {
+  const { engine } = await FakeEngine.start({ kvMemory: 20 * fakePageBytes });
+  const [model] = engine.models.values();
+  assert.ok(model!.maxTarget < 600 && model!.maxTarget >= 16, `${model!.maxTarget}`);
+  await engine.close();
+  await assert.rejects(FakeEngine.start({ kvMemory: fakePageBytes }), {
+    code: 'invalid_config',
+    param: 'kv-memory',
+    message: /holds no request/,
+  });
 });
 
 test('an unknown model is refused at the submit', async () => {

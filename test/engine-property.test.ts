@@ -138,7 +138,9 @@ class Harness {
       });
     } catch (error) {
       assert(error instanceof RedllmError && error.code === 'context_length_exceeded', String(error));
-      assert.equal(error.param, 'max_tokens');
+      const { maxSource: sources, maxTarget: targets } = this.runners[request.model]!.limits;
+      const tooLong = (source?.length ?? 0) > sources || prompt.length + params.maxTokens > targets;
+      assert.ok(tooLong || error.param === 'max_tokens', error.message);
       this.refused.add(id);
       return;
     }

@@ -54,7 +54,14 @@ function requests(seed: number): Submission[] {
     };
     const source = next() < 0.3 ? shared : tokens(integer(1, 120));
     const prompt = encodes.has(model) ? Int32Array.of(1, ...tokens(integer(0, 9))) : source;
-    return { model, source: encodes.has(model) ? source : null, prompt, n: next() < 0.2 ? 3 : 1, params, deadline: null };
+    return {
+      model,
+      source: encodes.has(model) ? source : null,
+      prompt,
+      n: next() < 0.2 ? 3 : 1,
+      params,
+      deadline: null,
+    };
   });
 }
 

@@ -82,6 +82,16 @@ void test_limits() {
   CHECK(row.decode(*model, {1}, 0, 2) >= 0);
 }
 
+void test_unserved_sizes() {
+  auto backend = std::make_shared<cpu::Backend>(1);
+  PaperSize many = kSmall;
+  many.vocabulary = kMaxVocabulary + 1;
+  CHECK(throws([&] { Model(backend, paper_model(many, false), DType::f32, {}, kLimits); }));
+  PaperSize wide = kSmall;
+  wide.inner = (1 << 18) + 1;
+  CHECK(throws([&] { Model(backend, paper_model(wide, false), DType::f32, {}, kLimits); }));
+}
+
 }  // namespace
 
 int main() {
@@ -95,5 +105,6 @@ int main() {
   }
   begin("limits");
   test_limits();
+  test_unserved_sizes();
   return report();
 }

@@ -137,6 +137,12 @@ int main() {
   CHECK(std::fabs(sum / count) < 0.05 && std::fabs(squares / count * kSmall.width - 1) < 0.2);
   CHECK(drawn.decoder.layers[0].self.pre.gain[0] == 1);
 
+  begin("a file cut short while it is read");
+  Weights cut(spec, DType::f32, backend.ops(), backend.context(), checkpoint.source);
+  cut.load_some(1000);
+  CHECK(truncate(checkpoint.path.c_str(), static_cast<off_t>(checkpoint.bytes / 2)) == 0);
+  CHECK(throws([&] { cut.load_some(1 << 30); }));
+
   begin("broken files");
   CHECK(truncate(checkpoint.path.c_str(), static_cast<off_t>(checkpoint.bytes - 1)) == 0);
   CHECK(throws(

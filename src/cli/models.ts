@@ -1,7 +1,7 @@
 /** From --model arguments to models that run: what each is, its compute type and limits, and its weights in an engine. */
 import { basename, resolve } from 'node:path';
 import type { Config } from '../config.ts';
-import { Engine } from '../engine/engine.ts';
+import { Engine, type LoadedModel } from '../engine/engine.ts';
 import { RedllmError } from '../errors.ts';
 import { Generator } from '../generate.ts';
 import { describeCheckpoint, describeRandom, type ModelDescription } from '../models/registry.ts';
@@ -115,8 +115,8 @@ export async function startModels(
     say(`computing on ${engine.device}, ${engine.threads} threads`);
     const served: ServedModel[] = [];
     for (const [index, model] of models.entries()) {
-      await load(engine, model, say);
-      const { name, maxSource, maxTarget } = model;
+      const { maxSource, maxTarget } = await load(engine, model, say);
+      const { name } = model;
       const { spec, defaults } = model.description;
       const created = Math.floor(Date.now() / 1000);
       served.push({
@@ -144,7 +144,7 @@ export async function startModels(
 
 const textOptions = ({ chatTemplate }: Config) => (chatTemplate === undefined ? {} : { chatTemplate });
 
-async function load(engine: Engine, model: DescribedModel, say: (line: string) => void): Promise<void> {
+async function load(engine: Engine, model: DescribedModel, say: (line: string) => void): Promise<LoadedModel> {
   const { name, compute, maxSource, maxTarget } = model;
   const { spec, defaults, weights } = model.description;
   const start = performance.now();
@@ -159,6 +159,13 @@ async function load(engine: Engine, model: DescribedModel, say: (line: string) =
   const parameters = `${(parameterCount(spec) / 1e6).toFixed(1)} M parameters`;
   const size = `${formatBytes(footprint.weightBytes)} of ${compute}`;
   say(`loaded ${name} (${spec.family}): ${parameters}, ${size}, ${pages} pages of K/V, in ${seconds} s`);
+  if (loaded.maxSource < (spec.encoder ? maxSource : 0) || loaded.maxTarget < maxTarget) {
+    const source = spec.encoder ? `${loaded.maxSource} source and ` : '';
+    say(
+      `kv-memory holds no more than ${source}${loaded.maxTarget} decoder tokens of ${name}: longer requests are refused`,
+    );
+  }
+  return loaded;
 }
 
 /** 1234567 -> `1.2 MiB`. */

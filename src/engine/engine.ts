@@ -13,6 +13,9 @@ export interface LoadedModel {
   readonly footprint: ModelFootprint;
   /** K/V pages that it may use while the others use none. */
   readonly pages: number;
+  /** Greatest lengths that it takes: as asked, or less where the memory for keys and values holds no more. */
+  readonly maxSource: number;
+  readonly maxTarget: number;
 }
 
 interface Open {
@@ -189,7 +192,8 @@ export class Engine {
         this.#loading.get(message.model)?.onProgress(message.done, message.total);
         return;
       case 'loaded': {
-        const model = { footprint: message.footprint, pages: message.pages };
+        const { footprint, pages, maxSource, maxTarget } = message;
+        const model = { footprint, pages, maxSource, maxTarget };
         this.#loaded.set(message.model, model);
         this.#loading.get(message.model)?.resolve(model);
         this.#loading.delete(message.model);
@@ -220,7 +224,7 @@ export class Engine {
       if (open === undefined) continue;
       open.stream.push(event);
       if (event.finish === undefined || --open.unfinished > 0) continue;
-      this.#rate.completed(Date.now());
+      if (event.finish !== 'cancelled') this.#rate.completed(Date.now());
       this.#forget(event.id, open);
     }
     for (const { id, error } of failures) {

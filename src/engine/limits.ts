@@ -10,6 +10,8 @@ import type { SourceStore } from './sources.ts';
 export const maxAlternatives = 20;
 /** Most entries of logit bias and stop tokens of a request, together. */
 export const maxBiasEntries = 1024;
+/** Most pages of a pool: native code counts them in 32 bits. */
+export const maxPages = 2 ** 31 - 1;
 
 /** The scheduler's own view of a model. */
 export interface ModelLimits {
@@ -21,17 +23,48 @@ export interface ModelLimits {
   /** A prompt cannot be cut: its tokens see each other. */
   readonly wholePrompts: boolean;
   readonly encoder: boolean;
+  /** Number of tokens of the source's and of the decoder's vocabulary. */
+  readonly vocabulary: { readonly source: number; readonly target: number };
 }
 
-export function modelLimits(model: ModelToLoad, options: EngineOptions): ModelLimits {
+/** @throws RedllmError `invalid_config` where the memory for keys and values holds no request at all */
+export function modelLimits(model: ModelToLoad, options: EngineOptions, footprint: ModelFootprint): ModelLimits {
   return {
     batchTokens: options.maxBatchTokens,
     // Every row can then move by at least one token in a step.
     rows: Math.min(options.maxRows, options.maxBatchTokens),
-    maxSource: model.spec.encoder ? model.maxSource : 0,
-    maxTarget: model.maxTarget,
+    ...fittingLengths(model, options.kvMemory, footprint),
     wholePrompts: model.spec.mask === 'prefix',
     encoder: model.spec.encoder !== undefined,
+    vocabulary: model.spec.vocabulary,
+  };
+}
+
+/**
+ * The model's greatest lengths, or less where the memory for keys and values would not hold so much beside one page of the
+ * other side. Which lengths fit together is checkRequest's to say.
+ */
+function fittingLengths(
+  model: ModelToLoad,
+  kvMemory: number,
+  { groups, pageTokens, pageBytes }: ModelFootprint,
+): { readonly maxSource: number; readonly maxTarget: number } {
+  const crossGroups = groups.filter(group => group.kind === 'cross').length;
+  // A group with a window does not grow with the answer.
+  const growing = groups.filter(group => group.kind === 'self' && group.window === 0).length;
+  const capacity = Math.min(Math.floor(kvMemory / pageBytes), maxPages);
+  if (capacity < groups.length) {
+    throw new RedllmError(
+      'invalid_config',
+      `kv-memory of ${mebibytes(kvMemory)} holds no request of model '${model.name}', which takes ${mebibytes(groups.length * pageBytes)} at least.`,
+      { param: 'kv-memory' },
+    );
+  }
+  const fits = (mine: number) =>
+    mine === 0 ? Number.POSITIVE_INFINITY : Math.floor((capacity - groups.length + mine) / mine) * pageTokens;
+  return {
+    maxSource: crossGroups > 0 ? Math.min(model.maxSource, fits(crossGroups)) : 0,
+    maxTarget: Math.min(model.maxTarget, fits(growing)),
   };
 }
 
@@ -80,6 +113,7 @@ export function checkRequest(
   if (source?.length === 0 || prompt.length === 0) {
     throw new RedllmError('invalid_value', 'The prompt has no tokens.', { param: 'prompt' });
   }
+  checkTokens(message, limits);
   if (source !== null && source.length > limits.maxSource) {
     throw new RedllmError(
       'context_length_exceeded',
@@ -136,6 +170,23 @@ export function checkRequest(
       { param: 'max_tokens' },
     );
   }
+}
+
+/** Native code indexes by these: a token that is none would end the engine for everyone. */
+function checkTokens({ source, prompt, params }: SubmitMessage, { vocabulary }: ModelLimits): void {
+  const check = (param: string, tokens: Iterable<number>, size: number) => {
+    for (const token of tokens) {
+      if (Number.isInteger(token) && token >= 0 && token < size) continue;
+      throw new RedllmError('invalid_value', `${param} holds ${token}, but token ids are 0 to ${size - 1}.`, { param });
+    }
+  };
+  check('prompt', source ?? [], vocabulary.source);
+  check(source ? 'decoder_prompt' : 'prompt', prompt, vocabulary.target);
+  const biased = params.logitBias.map(([token]) => token);
+  check('logit_bias', biased, vocabulary.target);
+  check('stop_token_ids', params.stopTokens, vocabulary.target);
+  if (params.forcedFirst !== null) check('forced_bos_token_id', [params.forcedFirst], vocabulary.target);
+  if (params.forcedLast !== null) check('forced_eos_token_id', [params.forcedLast], vocabulary.target);
 }
 
 /** Worst case of the self pages of all sequences of a request. */

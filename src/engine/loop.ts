@@ -171,9 +171,10 @@ export class EngineLoop {
       const { done, total } = this.#loading.loadSome(loadBytes);
       this.#port.post({ type: 'progress', model: model.name, done, total });
       if (done < total) return true;
-      const { footprint, pool } = this.#loading;
+      const { footprint, pool, limits } = this.#loading;
       this.#models.set(model.name, this.#loading);
-      this.#port.post({ type: 'loaded', model: model.name, footprint, pages: pool.total });
+      const { maxSource, maxTarget } = limits;
+      this.#port.post({ type: 'loaded', model: model.name, footprint, pages: pool.total, maxSource, maxTarget });
     } catch (thrown) {
       this.#loading?.free();
       const error =

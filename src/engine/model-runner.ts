@@ -1,7 +1,7 @@
 /** One model in the engine: its weights, its pages, its queue and running batch, and the plan between them and native code. */
 import { performance } from 'node:perf_hooks';
 import type { ModelFootprint, NativeModel, NativeRuntime } from '../native.ts';
-import { modelLimits, planSizes, stepLimits } from './limits.ts';
+import { type ModelLimits, maxPages, modelLimits, planSizes, stepLimits } from './limits.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import { PageTables } from './page-tables.ts';
 import { PagePool } from './pages.ts';
@@ -14,6 +14,7 @@ import { LiveSources, type SourceStore } from './sources.ts';
 export class ModelRunner {
   readonly name: string;
   readonly footprint: ModelFootprint;
+  readonly limits: ModelLimits;
   readonly scheduler: Scheduler;
   readonly pool: PagePool;
   readonly #sources: SourceStore;
@@ -39,10 +40,11 @@ export class ModelRunner {
     this.name = model.name;
     this.footprint = runtime.footprint(model.spec, model.compute);
     const { groups, pageTokens, pageBytes } = this.footprint;
-    const limits = modelLimits(model, options);
+    const limits = modelLimits(model, options, this.footprint);
+    this.limits = limits;
     const steps = stepLimits(limits);
     const plan = createPlan(steps, planSizes(limits, this.footprint));
-    this.pool = new PagePool(Math.floor(options.kvMemory / pageBytes), pageBytes, budget);
+    this.pool = new PagePool(Math.min(Math.floor(options.kvMemory / pageBytes), maxPages), pageBytes, budget);
     const tables = new PageTables(this.pool, groups, pageTokens);
     this.#sources = new LiveSources(this.pool, groups.filter(group => group.kind === 'cross').length, pageTokens);
     this.scheduler = new Scheduler({ limits, pool: this.pool, tables, sources: this.#sources, now });

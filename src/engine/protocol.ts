@@ -136,7 +136,15 @@ export interface ModelStats {
 export type FromWorker =
   | { readonly type: 'ready'; readonly device: string; readonly threads: number }
   | { readonly type: 'progress'; readonly model: string; readonly done: number; readonly total: number }
-  | { readonly type: 'loaded'; readonly model: string; readonly footprint: ModelFootprint; readonly pages: number }
+  | {
+      readonly type: 'loaded';
+      readonly model: string;
+      readonly footprint: ModelFootprint;
+      readonly pages: number;
+      /** As asked, or less where the memory for keys and values could not hold one request of that length. */
+      readonly maxSource: number;
+      readonly maxTarget: number;
+    }
   | { readonly type: 'load-failed'; readonly model: string; readonly error: PlainError }
   | {
       readonly type: 'events';

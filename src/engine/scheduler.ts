@@ -124,6 +124,8 @@ export class Scheduler {
         if (!this.#fill(step, room, request)) break;
       }
     }
+    // Attention reads the keys of a source once for rows that stand side by side.
+    if (this.#parts.limits.encoder) step.rows.sort((a, b) => sourceOf(a) - sourceOf(b));
     this.#step = step.rows.length > 0 || step.sources.length > 0 ? step : null;
     return this.#step;
   }
@@ -211,8 +213,9 @@ export class Scheduler {
     const { token, logprobs } = result;
     sequence.generated.push(token);
     this.#generatedTokens++;
-    const stopped = request.stopTokens.has(token);
     const full = sequence.generated.length >= request.params.maxTokens;
+    // An end token that was forced because the answer is full is no stop: the answer was cut.
+    const stopped = request.stopTokens.has(token) && !(full && request.params.forcedLast !== null);
     const gained = {
       id: request.id,
       index: sequence.index,
@@ -301,6 +304,10 @@ export class Scheduler {
     this.#parts.sources.checkIdle();
     this.#parts.pool.checkIdle();
   }
+}
+
+function sourceOf({ sequence }: StepRow): number {
+  return sequence.request.source?.order ?? -1;
 }
 
 /** Whether work that cannot be cut may join: it fits, or it would be alone beside the decode rows. */

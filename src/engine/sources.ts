@@ -8,6 +8,8 @@ import type { PagePool } from './pages.ts';
 export class Source {
   readonly tokens: Int32Array;
   readonly hash: number;
+  /** Sources by age. */
+  readonly order: number;
   /** Pages by cross group; empty until the step that encodes it is planned. */
   tables: readonly Int32Array[] = [];
   /** True after the step that encoded it. */
@@ -15,9 +17,10 @@ export class Source {
   /** Requests that read it. */
   readers = 0;
 
-  constructor(tokens: Int32Array, hash: number) {
+  constructor(tokens: Int32Array, hash: number, order: number) {
     this.tokens = tokens;
     this.hash = hash;
+    this.order = order;
   }
 }
 
@@ -46,6 +49,7 @@ export class LiveSources implements SourceStore {
   readonly #pageTokens: number;
   /** By hash; every token is compared, so that a collision cannot serve another's text. */
   readonly #byHash = new Map<number, Source[]>();
+  #made = 0;
   #queries = 0;
   #hits = 0;
 
@@ -76,7 +80,7 @@ export class LiveSources implements SourceStore {
     let source = this.find(tokens);
     const hit = source !== undefined;
     if (source === undefined) {
-      source = new Source(tokens, hashTokens(tokens));
+      source = new Source(tokens, hashTokens(tokens), this.#made++);
       const bucket = this.#byHash.get(source.hash);
       if (bucket) bucket.push(source);
       else this.#byHash.set(source.hash, [source]);

@@ -48,6 +48,7 @@ function stackOf(config: Config, { name, width, embedding, positions, prefix }: 
   const headsField = `${name}_attention_heads`;
   const heads = config.integer(headsField, { most: bounds.heads });
   if (width % heads !== 0) throw config.wrong(headsField, `a divisor of d_model = ${width}`);
+  if (width / heads > bounds.headDim) throw config.wrong(headsField, `at least d_model / ${bounds.headDim}`);
   const inner = config.integer(`${name}_ffn_dim`, { most: bounds.width });
   const activation = activationNamed(config.string('activation_function', 'gelu'), 'activation_function');
   const layers = Array.from(
@@ -101,7 +102,7 @@ export const bart: Family = {
     }
     const vocabulary = config.integer('vocab_size', { most: bounds.vocabulary });
     const width = config.integer('d_model', { most: bounds.width });
-    const positions = config.integer('max_position_embeddings', { most: 2 ** 20 });
+    const positions = config.integer('max_position_embeddings', { most: bounds.length });
     const prefix = tensors.has('shared.weight') ? '' : 'model.';
     const embedding = weight(`${prefix}shared.weight`, vocabulary, width);
     const tied = config.boolean('tie_word_embeddings', true);

@@ -67,7 +67,7 @@ export const llama: Family = {
       mask: 'causal',
       decoderPositions: 'zero',
       vocabulary: { source: vocabulary, target: vocabulary },
-      maxTarget: config.integer('max_position_embeddings', { or: 2048 }),
+      maxTarget: config.integer('max_position_embeddings', { most: bounds.length, or: 2048 }),
     };
   },
   // No promptStart: a Llama tokenizer's post-processor adds <s> itself.

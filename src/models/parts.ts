@@ -7,7 +7,14 @@ import type { Activation, FeedForwardSpec, LinearSpec, NormSpec, RopeSpec, Weigh
  * Bounds that no served checkpoint comes near. They keep a broken config from making a spec that takes minutes to write
  * down, or sizes whose products overflow native code's counts.
  */
-export const bounds = { layers: 1024, heads: 4096, headDim: 4096, width: 2 ** 18, vocabulary: 2 ** 24 } as const;
+export const bounds = {
+  layers: 1024,
+  heads: 4096,
+  headDim: 4096,
+  width: 2 ** 18,
+  vocabulary: 2 ** 19,
+  length: 2 ** 24,
+} as const;
 
 export function weight(name: string, ...shape: number[]): WeightRef {
   return { name, shape };

@@ -46,7 +46,7 @@ function readT5(config: Config, tensors: ReadonlySet<string>): T5Config {
     eps: config.number('layer_norm_epsilon', { above: 0, or: 1e-6 }),
     buckets,
     // The logarithmic buckets begin at distance buckets / 2 in the decoder, which must lie below the greatest one.
-    maxDistance: config.integer('relative_attention_max_distance', { least: buckets / 2 + 1, most: 2 ** 20, or: 128 }),
+    maxDistance: config.integer('relative_attention_max_distance', { least: buckets / 2 + 1, most: 2 ** 14, or: 128 }),
     embedding: weight(embedding, config.integer('vocab_size', { most: bounds.vocabulary }), width),
     feedForward: feedForwardOf(config, width, inner),
   };
