@@ -1,8 +1,9 @@
 /** One request from text to text: tokenise, submit, detokenise, stop. HTTP, WebSocket and CLI all call it. */
+import { setImmediate as turn } from 'node:timers/promises';
 import type { SequenceEvent, SubmitMessage } from './engine/protocol.ts';
 import { RedllmError } from './errors.ts';
 import { Answer } from './generate/answer.ts';
-import { tokenIds } from './generate/checks.ts';
+import { refuse, tokenIds } from './generate/checks.ts';
 import { resolveAnswers, resolveDeadline, resolveParams, resolveStops } from './generate/params.ts';
 import { resolvePrompt } from './generate/prompt.ts';
 import type { GenerateChunk, GenerateRequest, Usage } from './request.ts';
@@ -28,6 +29,12 @@ export interface TokenizeRequest {
   readonly addSpecialTokens?: boolean;
   /** Which vocabulary, where a checkpoint has two. Default: the source's. */
   readonly side?: 'source' | 'target';
+  /** Give the text of each token, too. Default false. */
+  readonly texts?: boolean;
+  /** Aborted when the answer is no longer wanted. */
+  readonly signal?: AbortSignal;
+  /** Milliseconds that it may take. */
+  readonly timeout?: number;
 }
 
 export interface DetokenizeRequest {
@@ -38,6 +45,12 @@ export interface DetokenizeRequest {
   /** Which vocabulary, where a checkpoint has two. Default: the target's, as in answers. */
   readonly side?: 'source' | 'target';
 }
+
+/** Ids that detokenize takes of any model: decoding is done at once, and more would hold up all streams. */
+const DETOKENIZED = 16_384;
+
+/** Tokens whose texts are looked up at once. */
+const TEXTS_A_TURN = 8192;
 
 export class Generator {
   readonly #engine: EngineLike;
@@ -74,9 +87,8 @@ export class Generator {
     const deadline = resolveDeadline(request.timeout, Date.now());
     const n = resolveAnswers(request.n);
     const stops = resolveStops(request.stop, model);
-    const prompt = await resolvePrompt(request, model, this.#pool);
+    const prompt = await within(signal, deadline, whole => resolvePrompt(request, model, this.#pool, whole));
     const params = resolveParams(request, model, prompt.tokens.length);
-    if (signal?.aborted) throw cancelled();
 
     const answers = Array.from(
       { length: n },
@@ -132,21 +144,36 @@ export class Generator {
     return { promptTokens: prompt.read.length, completionTokens, cachedTokens };
   }
 
-  /** @throws RedllmError `model_not_found`, `unsupported` with param `prompt` where there is no tokenizer */
+  /**
+   * @throws RedllmError `model_not_found`, `unsupported` with param `prompt` where there is no tokenizer, `queue_full`,
+   *   `cancelled`, `deadline_exceeded`
+   */
   async tokenize(
     request: TokenizeRequest,
-  ): Promise<{ readonly tokens: readonly number[]; readonly texts: readonly string[] }> {
+  ): Promise<{ readonly tokens: readonly number[]; readonly texts: readonly string[] | null }> {
     const tokenizer = this.#tokenizer(request.model, request.side ?? 'source', 'prompt');
-    const tokens = await this.#pool.encode(tokenizer, request.prompt, {
-      addSpecialTokens: request.addSpecialTokens ?? true,
+    const { addSpecialTokens = true } = request;
+    return within(request.signal, resolveDeadline(request.timeout, Date.now()), async signal => {
+      const tokens = await this.#pool.encode(tokenizer, request.prompt, { addSpecialTokens, signal });
+      if (!request.texts) return { tokens, texts: null };
+      const texts: string[] = [];
+      for (const id of tokens) {
+        texts.push(tokenizer.tokenText(id));
+        if (texts.length % TEXTS_A_TURN === 0) await turn();
+        signal.throwIfAborted();
+      }
+      return { tokens, texts };
     });
-    return { tokens, texts: tokens.map(id => tokenizer.tokenText(id)) };
   }
 
   /** @throws RedllmError `model_not_found`, `unsupported` or `invalid_value` with param `tokens` */
   detokenize(request: DetokenizeRequest): string {
     const side = request.side ?? 'target';
     const tokenizer = this.#tokenizer(request.model, side, 'tokens');
+    const { maxSource, maxTarget } = this.model(request.model);
+    const most = Math.max(maxSource, maxTarget, DETOKENIZED);
+    const { length } = request.tokens;
+    if (length > most) throw refuse('tokens', `tokens may hold at most ${most} ids, not ${length}.`);
     tokenIds('tokens', request.tokens, this.model(request.model).spec.vocabulary[side]);
     return tokenizer.decode(request.tokens, { skipSpecialTokens: request.skipSpecialTokens ?? false });
   }
@@ -166,4 +193,31 @@ export class Generator {
 
 function cancelled(): RedllmError {
   return new RedllmError('cancelled', 'The request was cancelled.');
+}
+
+/**
+ * Work that ends when the request does.
+ * @throws RedllmError `cancelled` and `deadline_exceeded`: the reasons with which the signal that the work gets is aborted
+ */
+async function within<T>(
+  signal: AbortSignal | undefined,
+  deadline: number | null,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const controller = new AbortController();
+  const abort = () => controller.abort(cancelled());
+  const late = () =>
+    controller.abort(new RedllmError('deadline_exceeded', 'The request took longer than it was given.'));
+  // A timer of more than 31 bits would fire at once.
+  const timer = deadline === null ? undefined : setTimeout(late, Math.min(deadline - Date.now(), 2 ** 31 - 1));
+  signal?.addEventListener('abort', abort, { once: true });
+  if (signal?.aborted) abort();
+  try {
+    const result = await work(controller.signal);
+    if (signal?.aborted) throw cancelled();
+    return result;
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', abort);
+  }
 }

@@ -5,6 +5,7 @@ import { RedllmError } from '../src/errors.ts';
 import { Generator } from '../src/generate.ts';
 import { redllmError } from './fixtures/errors.ts';
 import { ScriptedEngine, servedModel } from './fixtures/scripted-engine.ts';
+import { smallTokenizer } from './fixtures/tokenizers.ts';
 
 const request = { model: 'm', prompt: [5] };
 const cancelled = redllmError('cancelled', /cancelled/);
@@ -60,3 +61,27 @@ test('a request that has ended is not cancelled, and its signal is let go', asyn
   controller.abort();
   assert.equal(engine.aborted, 0);
 });
+
+/** Characters that the vocabulary lacks: nothing says beforehand how many tokens they are. */
+const endless = '\u0378 '.repeat(400_000);
+
+for (const [name, timeout, error] of [
+  ['an abort', undefined, cancelled],
+  ['the deadline', 50, redllmError('deadline_exceeded', /longer/)],
+] as const)
+  test(`${name} ends the tokenising of a long prompt`, async () => {
+    const engine = new ScriptedEngine([]);
+    const tokenizer = smallTokenizer('byteFallback');
+    const generator = new Generator(engine, [servedModel({ tokenizer })]);
+    const controller = new AbortController();
+    const begun = performance.now();
+    const prompt = { model: 'm', prompt: endless, ...(timeout !== undefined && { timeout }) };
+    const next = generator.generate(prompt, controller.signal).next();
+    const counted = generator.tokenize({ ...prompt, signal: controller.signal });
+    if (timeout === undefined) setTimeout(() => controller.abort(), 50);
+    await assert.rejects(next, error);
+    await assert.rejects(counted, error);
+    assert.ok(performance.now() - begun < 1000, `${performance.now() - begun} ms`);
+    assert.equal(engine.submitted.length, 0);
+    await generator.close();
+  });

@@ -35,9 +35,12 @@ all('sampling fields', servedModel({ tokenizer }), [
   [{ maxTokens: 64 }, 'max_tokens', 'context_length_exceeded'],
   [{ minTokens: -1 }, 'min_tokens'],
   [{ minTokens: 5, maxTokens: 4 }, 'min_tokens', 'invalid_value', /5.* 4 /],
-  [{ temperature: -1 }, 'temperature', 'invalid_value', /at least 0, not -1/],
+  [{ temperature: -1 }, 'temperature', 'invalid_value', /at least 0 .*, not -1/],
   [{ temperature: Number.POSITIVE_INFINITY }, 'temperature'],
   [{ temperature: Number.NaN }, 'temperature'],
+  [{ temperature: 1e-50 }, 'temperature', 'invalid_value', /0 \(greedy\) or at least 0\.00001, not 1e-50/],
+  [{ temperature: 9e-6 }, 'temperature'],
+  [{ temperature: 1e39 }, 'temperature', 'invalid_value', /at most 1000000/],
   [{ temperature: 'hot' as never }, 'temperature', 'invalid_value', /"hot"/],
   [{ topK: -2 }, 'top_k'],
   [{ topK: 0.5 }, 'top_k'],
@@ -48,6 +51,8 @@ all('sampling fields', servedModel({ tokenizer }), [
   [{ n: 0 }, 'n'],
   [{ n: 1000 }, 'n', 'invalid_value', /at most 128, not 1000/],
   [{ repetitionPenalty: 0 }, 'repetition_penalty'],
+  [{ repetitionPenalty: 1e-50 }, 'repetition_penalty', 'invalid_value', /at least 0.01 and at most 100/],
+  [{ repetitionPenalty: 101 }, 'repetition_penalty'],
   [{ presencePenalty: 2.1 }, 'presence_penalty'],
   [{ frequencyPenalty: -2.1 }, 'frequency_penalty'],
   [bias(tokenizer.vocabularySize, 1), 'logit_bias'],
@@ -76,6 +81,8 @@ all('the prompt of a decoder-only model', servedModel({ tokenizer }), [
   [{ prompt: [1.5] }, 'prompt'],
   [{ prompt: Array.from({ length: 64 }, () => 5) }, 'prompt', 'context_length_exceeded', /64 .* 63 /],
   [{ prompt: 'z'.repeat(100) }, 'prompt', 'context_length_exceeded'],
+  [{ prompt: 'z'.repeat(1000) }, 'prompt', 'context_length_exceeded', /1000 characters.* 63 /],
+  [{ prompt: 'z'.repeat(1000), truncatePrompt: 64 }, 'prompt', 'context_length_exceeded', /1000 characters/],
   [{ decoderPrompt: [5] }, 'decoder_prompt', 'invalid_value', /no encoder/],
 ]);
 
@@ -85,6 +92,8 @@ all('the prompts of an encoder-decoder model', servedModel({ tokenizer, encoder:
   [{ prompt: Array.from({ length: 33 }, () => 5) }, 'prompt', 'context_length_exceeded', /33 .* 32 /],
   [{ decoderPrompt: [tokenizer.vocabularySize] }, 'decoder_prompt'],
   [{ decoderPrompt: Array.from({ length: 63 }, () => 5) }, 'decoder_prompt', 'context_length_exceeded', /64 .* 63 /],
+  [{ prompt: 'z'.repeat(1000) }, 'prompt', 'context_length_exceeded', /1000 characters.* 32 /],
+  [{ decoderPrompt: 'z'.repeat(1000) }, 'decoder_prompt', 'context_length_exceeded', /1000 characters.* 63 /],
   [{ decoderPrompt: [5, 6], maxTokens: 62 }, 'max_tokens', 'context_length_exceeded', /62.* 3 .* 61 fit/],
 ]);
 
@@ -103,12 +112,18 @@ all('an unknown model', servedModel(), [[{ model: 'other' }, 'model', 'model_not
 test('tokenize and detokenize', async () => {
   const generator = new Generator(new ScriptedEngine([]), [servedModel({ tokenizer })]);
   const ids = tokenizer.encode('hello a');
-  const { tokens, texts } = await generator.tokenize({ model: 'm', prompt: 'hello a' });
-  assert.deepEqual(tokens, ids);
-  assert.equal(texts.join(''), '<s> hello a');
+  assert.deepEqual(await generator.tokenize({ model: 'm', prompt: 'hello a' }), { tokens: ids, texts: null });
+  const { texts } = await generator.tokenize({ model: 'm', prompt: 'hello a', texts: true });
+  assert.equal(texts?.join(''), '<s> hello a');
   assert.equal(generator.detokenize({ model: 'm', tokens: ids }), '<s> hello a');
   assert.equal(generator.detokenize({ model: 'm', tokens: ids, skipSpecialTokens: true }), 'hello a');
   assert.throws(() => generator.detokenize({ model: 'm', tokens: [-1] }), redllmError('invalid_value', /./, 'tokens'));
+  const most = Array.from({ length: 16_384 }, () => ids[1]!);
+  assert.ok(generator.detokenize({ model: 'm', tokens: most }).length > 0);
+  assert.throws(
+    () => generator.detokenize({ model: 'm', tokens: [...most, 5] }),
+    redllmError('invalid_value', /at most 16384 ids, not 16385/, 'tokens'),
+  );
   const bare = new Generator(new ScriptedEngine([]), [servedModel()]);
   await assert.rejects(
     bare.tokenize({ model: 'm', prompt: 'x' }),

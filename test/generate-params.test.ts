@@ -82,3 +82,10 @@ test('logit bias, log-probabilities, n and the deadline', async () => {
   assert.deepEqual([params.logprobs, n], [5, 1]);
   assert.ok(deadline! >= before + 5000 && deadline! <= Date.now() + 5000);
 });
+
+test('the least and greatest temperature and repetition penalty', async () => {
+  for (const temperature of [0, 1e-5, 1e6])
+    assert.equal((await submitted({ temperature })).params.temperature, temperature);
+  for (const penalty of [0.01, 100])
+    assert.equal((await submitted({ repetitionPenalty: penalty })).params.repetitionPenalty, penalty);
+});

@@ -75,3 +75,22 @@ test('truncation keeps the tail of a prompt, the head of a source, and the speci
   assert.deepEqual((await submitted({ prompt: 'hello', truncatePrompt: 1 }, encoderDecoder)).source, [source[0]]);
   assert.deepEqual((await submitted({ prompt: 'a', truncatePrompt: 9 }, decoderOnly)).prompt, [1, a]);
 });
+
+const words = Array.from({ length: 200_000 }, (_, at) => ['hello', 'a', 'the', 'x9.'][(at * 7 + (at >> 3)) % 4]).join(
+  ' ',
+);
+
+test('a truncated text of a megabyte is cut before it is tokenised, and gives what the whole would', async () => {
+  const start = performance.now();
+  const tail = await submitted({ prompt: words, truncatePrompt: 40 }, decoderOnly);
+  const head = await submitted({ prompt: words, truncatePrompt: 20 }, encoderDecoder);
+  assert.ok(performance.now() - start < 200, `${performance.now() - start} ms`);
+  assert.deepEqual(tail.prompt, [1, ...llama.encode(words.slice(-2000), { addSpecialTokens: false }).slice(-39)]);
+  assert.deepEqual(head.source, [...t5.encode(words.slice(0, 2000), { addSpecialTokens: false }).slice(0, 19), 2]);
+});
+
+test('a long text that fits is taken: what the vocabulary lacks is one unknown token', async () => {
+  const { source } = await submitted({ prompt: `he ${'\u0378'.repeat(10_000)}` }, encoderDecoder);
+  assert.equal(source!.at(-2), 0);
+  assert.ok(source!.length <= 8, `${source}`);
+});

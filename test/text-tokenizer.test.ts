@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { Tokenizer } from '../src/text/tokenizer.ts';
 import { redllmError } from './fixtures/errors.ts';
-import { smallTokenizer, temporaryFolder, tokenizerKinds } from './fixtures/tokenizers.ts';
+import { smallTokenizer, type TokenizerKind, temporaryFolder, tokenizerKinds } from './fixtures/tokenizers.ts';
 
 test('special tokens are added by the post-processor, unless not wanted', () => {
   const llama = smallTokenizer('byteFallback');
@@ -96,4 +96,66 @@ test('a broken file is named, with what is wrong', () => {
     () => new Tokenizer(join(folder, 'none.json')),
     redllmError('invalid_checkpoint', /none\.json cannot be read/),
   );
+});
+
+test('a bound on tokens refuses no text that has fewer', () => {
+  const alphabet = [
+    'a',
+    'he',
+    'Z',
+    '9',
+    '.',
+    ' ',
+    '  ',
+    '\n',
+    '\t',
+    '\u0001',
+    'é',
+    'e\u0301',
+    '漢',
+    '🙂',
+    '한',
+    '\u0378',
+    '</s>',
+    '\u200b',
+  ];
+  let state = 1;
+  const random = (below: number) => {
+    state = (state * 48_271) % 2_147_483_647;
+    return state % below;
+  };
+  for (const kind of Object.keys(tokenizerKinds) as TokenizerKind[]) {
+    const tokenizer = smallTokenizer(kind);
+    for (let round = 0; round < 400; round++) {
+      const some = Array.from({ length: 1 + random(4) }, () => alphabet[random(alphabet.length)]!);
+      const text = Array.from({ length: random(200) }, () => some[random(some.length)]).join('');
+      const { length } = tokenizer.encode(text, { addSpecialTokens: false });
+      assert.equal(tokenizer.exceeds(text, length), false, `${kind}: ${JSON.stringify(text)}`);
+      for (const keep of ['head', 'tail'] as const) {
+        const part = tokenizer.cut(text, 5, keep);
+        assert.ok(keep === 'head' ? text.startsWith(part) : text.endsWith(part));
+        if (part !== text) assert.ok(tokenizer.encode(part, { addSpecialTokens: false }).length > 5);
+      }
+    }
+  }
+});
+
+test('a text far beyond a number of tokens is known to be so', () => {
+  for (const kind of ['byteFallback', 'byteLevel', 'metaspace', 'unigramBytes', 'wordSuffix', 'plain'] as const)
+    assert.ok(smallTokenizer(kind).exceeds('the9'.repeat(1000), 300), kind);
+  for (const kind of ['byteFallback', 'byteLevel', 'unigramBytes'] as const)
+    assert.ok(smallTokenizer(kind).exceeds('漢한é '.repeat(1000), 300), kind);
+  assert.equal(smallTokenizer('metaspace').exceeds(' '.repeat(1e6), 10), false);
+  assert.equal(smallTokenizer('wordPiece').exceeds('x'.repeat(1e6), 10), false);
+});
+
+test('tokenising can be given up between two words', () => {
+  const tokenizer = smallTokenizer('byteLevel');
+  let words = 0;
+  assert.throws(
+    () => tokenizer.encode('he '.repeat(100), { stopped: () => ++words > 10 }),
+    redllmError('cancelled', /./),
+  );
+  assert.equal(words, 11);
+  assert.equal(tokenizer.encode('he he').length, 3);
 });

@@ -15,6 +15,9 @@ export const LIMITS = {
   stopTokens: 128,
   /** With the stop tokens within what the engine plans for a row (engine/limits.ts). */
   biases: 512,
+  /** The kernels divide by these as 32-bit floats: beyond, logits would become infinite or no numbers. */
+  temperature: { min: 1e-5, max: 1e6 },
+  repetitionPenalty: { min: 0.01, max: 100 },
 } as const;
 
 /**
@@ -31,14 +34,16 @@ export function resolveParams(request: GenerateRequest, model: ServedModel, used
     maxTokens,
     minTokens: resolveMinTokens(request.minTokens ?? 0, maxTokens),
     // OpenAI's default where neither the request nor the checkpoint says anything.
-    temperature: number('temperature', request.temperature ?? defaults.temperature ?? 1, { min: 0 }),
+    temperature: resolveTemperature(request.temperature ?? defaults.temperature ?? 1),
     // -1 is vLLM's "all".
     topK: topK === -1 || topK >= vocabulary ? 0 : topK,
     topP: number('top_p', request.topP ?? defaults.topP ?? 1, { above: 0, max: 1 }),
     minP: number('min_p', request.minP ?? defaults.minP ?? 0, { min: 0, max: 1 }),
-    repetitionPenalty: number('repetition_penalty', request.repetitionPenalty ?? defaults.repetitionPenalty ?? 1, {
-      above: 0,
-    }),
+    repetitionPenalty: number(
+      'repetition_penalty',
+      request.repetitionPenalty ?? defaults.repetitionPenalty ?? 1,
+      LIMITS.repetitionPenalty,
+    ),
     presencePenalty: number('presence_penalty', request.presencePenalty ?? 0, { min: -2, max: 2 }),
     frequencyPenalty: number('frequency_penalty', request.frequencyPenalty ?? 0, { min: -2, max: 2 }),
     logitBias: resolveBias(request.logitBias, vocabulary),
@@ -74,6 +79,13 @@ export function resolveStops(stops: readonly string[] | undefined, model: Served
 /** @returns milliseconds since 1970, or null */
 export function resolveDeadline(timeout: number | undefined, now: number): number | null {
   return timeout === undefined ? null : now + number('timeout', timeout, { above: 0 });
+}
+
+function resolveTemperature(temperature: number): number {
+  const { min, max } = LIMITS.temperature;
+  number('temperature', temperature, { min: 0, max });
+  if (temperature === 0 || temperature >= min) return temperature;
+  throw refuse('temperature', `temperature must be 0 (greedy) or at least ${min.toFixed(5)}, not ${temperature}.`);
 }
 
 function resolveMaxTokens(asked: number | undefined, model: ServedModel, used: number): number {

@@ -50,14 +50,19 @@ export interface GeneratorLike {
   generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<GenerateChunk, Usage>;
   /** @throws RedllmError `model_not_found` */
   model(name: string): ServedModelLike;
-  /** @throws RedllmError `unsupported` where there is no tokenizer */
+  /** @throws RedllmError `unsupported` where there is no tokenizer, `queue_full`, `cancelled`, `deadline_exceeded` */
   tokenize(request: {
     model: string;
     prompt: string;
     addSpecialTokens?: boolean;
     side?: Side;
-  }): Promise<{ readonly tokens: readonly number[]; readonly texts: readonly string[] }>;
-  /** @throws RedllmError `unsupported` where there is no tokenizer, `invalid_value` for an id out of range */
+    /** Whether `texts` are wanted; they are null where they are not. */
+    texts?: boolean;
+    signal?: AbortSignal;
+    /** Milliseconds that it may take. */
+    timeout?: number;
+  }): Promise<{ readonly tokens: readonly number[]; readonly texts: readonly string[] | null }>;
+  /** @throws RedllmError `unsupported` where there is no tokenizer, `invalid_value` for an id out of range or too many */
   detokenize(request: { model: string; tokens: readonly number[]; skipSpecialTokens?: boolean; side?: Side }): string;
   models(): readonly ServedModelLike[];
 }

@@ -28,27 +28,38 @@ const detokenizeBody = z.looseObject({
   vocabulary,
 });
 
-export function tokenizeRoutes(app: FastifyInstance, context: ServerContext): void {
-  const { generator } = context;
+/** Of a text to tokenise, whatever the model; and a token of the model's length, where that is more. */
+const MOST_CHARACTERS = 1 << 20;
+const CHARACTERS_A_TOKEN = 16;
 
-  app.post('/tokenize', async request => {
+export function tokenizeRoutes(app: FastifyInstance, context: ServerContext): void {
+  const { generator, options } = context;
+
+  app.post('/tokenize', async (request, reply) => {
     const body = parseBody(tokenizeBody, request.body);
     const model = namedModel(context, body.model);
     if ((body.prompt === undefined) === (body.messages === undefined))
       throw new RedllmError('invalid_value', 'Give either prompt or messages.', { param: 'prompt' });
     const chat = body.messages ? renderChat(model, body) : undefined;
-    const { tokens, texts } = await generator.tokenize({
-      model: model.name,
-      prompt: chat?.text ?? body.prompt!,
-      addSpecialTokens: chat?.addSpecialTokens ?? body.add_special_tokens ?? true,
-      side: body.vocabulary ?? 'source',
-    });
-    return {
-      count: tokens.length,
-      max_model_len: maxModelLength(model),
-      tokens,
-      token_strs: body.return_token_strs ? texts : null,
-    };
+    const prompt = chat?.text ?? body.prompt!;
+    checkLength(chat ? 'messages' : 'prompt', prompt, model);
+    const gone = new AbortController();
+    const abort = () => gone.abort();
+    reply.raw.once('close', abort);
+    try {
+      const { tokens, texts } = await generator.tokenize({
+        model: model.name,
+        prompt,
+        addSpecialTokens: chat?.addSpecialTokens ?? body.add_special_tokens ?? true,
+        side: body.vocabulary ?? 'source',
+        texts: body.return_token_strs ?? false,
+        signal: gone.signal,
+        ...(options.requestTimeout > 0 && { timeout: options.requestTimeout }),
+      });
+      return { count: tokens.length, max_model_len: maxModelLength(model), tokens, token_strs: texts };
+    } finally {
+      reply.raw.off('close', abort);
+    }
   });
 
   app.post('/detokenize', async request => {
@@ -60,6 +71,15 @@ export function tokenizeRoutes(app: FastifyInstance, context: ServerContext): vo
       side: body.vocabulary ?? 'target',
     });
     return { prompt };
+  });
+}
+
+/** Counting the tokens of texts that do not fit is of use; but one of megabytes would keep a thread for a minute. */
+function checkLength(param: string, { length }: string, { maxSource, maxTarget }: ServedModelLike): void {
+  const most = Math.max(MOST_CHARACTERS, CHARACTERS_A_TOKEN * Math.max(maxSource, maxTarget));
+  if (length <= most) return;
+  throw new RedllmError('invalid_value', `${param} has ${length} characters, but at most ${most} are tokenised here.`, {
+    param,
   });
 }
 
