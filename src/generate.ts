@@ -1,5 +1,6 @@
 /** One request from text to text: tokenise, submit, detokenise, stop. HTTP, WebSocket and CLI all call it. */
 import { setImmediate as turn } from 'node:timers/promises';
+import { now } from './clock.ts';
 import type { SequenceEvent, SubmitMessage } from './engine/protocol.ts';
 import { RedllmError } from './errors.ts';
 import { Answer } from './generate/answer.ts';
@@ -20,6 +21,8 @@ export interface EventStream extends AsyncIterable<SequenceEvent> {
 /** What is needed of the engine's handle. Ending the iteration early, or aborting the signal, cancels the request. */
 export interface EngineLike {
   submit(request: Omit<SubmitMessage, 'type' | 'id'>, options: { readonly signal?: AbortSignal }): EventStream;
+  /** Decoder tokens (prompt and answer) for which each of n answers could be given memory beside such a source. */
+  roomFor(model: string, sourceTokens: number, n: number): number;
 }
 
 export interface TokenizeRequest {
@@ -84,11 +87,12 @@ export class Generator {
    */
   async *generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<GenerateChunk, Usage> {
     const model = this.model(request.model);
-    const deadline = resolveDeadline(request.timeout, Date.now());
+    const deadline = resolveDeadline(request.timeout, now());
     const n = resolveAnswers(request.n);
     const stops = resolveStops(request.stop, model);
     const prompt = await within(signal, deadline, whole => resolvePrompt(request, model, this.#pool, whole));
-    const params = resolveParams(request, model, prompt.tokens.length);
+    const fits = this.#engine.roomFor(model.name, prompt.source?.length ?? 0, n);
+    const params = resolveParams(request, model, { used: prompt.tokens.length, fits });
 
     const answers = Array.from(
       { length: n },
@@ -153,7 +157,7 @@ export class Generator {
   ): Promise<{ readonly tokens: readonly number[]; readonly texts: readonly string[] | null }> {
     const tokenizer = this.#tokenizer(request.model, request.side ?? 'source', 'prompt');
     const { addSpecialTokens = true } = request;
-    return within(request.signal, resolveDeadline(request.timeout, Date.now()), async signal => {
+    return within(request.signal, resolveDeadline(request.timeout, now()), async signal => {
       const tokens = await this.#pool.encode(tokenizer, request.prompt, { addSpecialTokens, signal });
       if (!request.texts) return { tokens, texts: null };
       const texts: string[] = [];
@@ -209,7 +213,7 @@ async function within<T>(
   const late = () =>
     controller.abort(new RedllmError('deadline_exceeded', 'The request took longer than it was given.'));
   // A timer of more than 31 bits would fire at once.
-  const timer = deadline === null ? undefined : setTimeout(late, Math.min(deadline - Date.now(), 2 ** 31 - 1));
+  const timer = deadline === null ? undefined : setTimeout(late, Math.min(deadline - now(), 2 ** 31 - 1));
   signal?.addEventListener('abort', abort, { once: true });
   if (signal?.aborted) abort();
   try {

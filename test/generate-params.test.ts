@@ -1,6 +1,8 @@
 /** Sampling fields as the engine gets them: the request's, else the checkpoint's, else OpenAI's defaults. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { now } from '../src/clock.ts';
+import { resolveParams } from '../src/generate/params.ts';
 import type { GenerateRequest } from '../src/request.ts';
 import type { ServedModel } from '../src/served-model.ts';
 import { collect, servedModel } from './fixtures/scripted-engine.ts';
@@ -55,6 +57,16 @@ test('without max_tokens the answer may fill what is left', async () => {
   assert.equal((await submitted({ prompt: [5, 6, 7], maxTokens: 61 })).params.maxTokens, 61);
 });
 
+test('without max_tokens an answer leaves memory for others, and takes what there is', () => {
+  const model = servedModel({ maxTarget: 100_000 });
+  const length = (fits: number, used = 10) =>
+    resolveParams({ model: 'm', prompt: '' }, model, { used, fits }).maxTokens;
+  assert.equal(length(80_000), 10_000);
+  assert.equal(length(4000), 1024);
+  assert.equal(length(500), 490);
+  assert.equal(length(16, 16), 1, 'the engine says why this does not fit');
+});
+
 test('a seed is 64 bits in two words; without one it is another each time', async () => {
   const seeds = async (seed?: number) => (await submitted(seed === undefined ? {} : { seed })).params.seed;
   assert.deepEqual(await seeds(42), [42, 0]);
@@ -72,7 +84,7 @@ test('stop tokens join the end tokens, which ignore_eos leaves out', async () =>
 });
 
 test('logit bias, log-probabilities, n and the deadline', async () => {
-  const before = Date.now();
+  const before = now();
   const logitBias = new Map([
     [7, -100],
     [9, 2.5],
@@ -80,7 +92,7 @@ test('logit bias, log-probabilities, n and the deadline', async () => {
   const { params, n, deadline } = await submitted({ logitBias, logprobs: 5, n: 1, timeout: 5000 });
   assert.deepEqual(params.logitBias, [...logitBias]);
   assert.deepEqual([params.logprobs, n], [5, 1]);
-  assert.ok(deadline! >= before + 5000 && deadline! <= Date.now() + 5000);
+  assert.ok(deadline! >= before + 5000 && deadline! <= now() + 5000);
 });
 
 test('the least and greatest temperature and repetition penalty', async () => {

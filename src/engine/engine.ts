@@ -1,8 +1,10 @@
 /** The engine as the rest of the server holds it: models to load, requests to submit, a loop in a Worker behind it. */
+import { now } from '../clock.ts';
 import { fromPlain, RedllmError } from '../errors.ts';
 import type { ModelFootprint } from '../native.ts';
 import { CompletionRate } from './completion-rate.ts';
 import { type Connect, type Connection, connectEngine } from './connection.ts';
+import { decoderRoom } from './limits.ts';
 import type { EngineOptions, FromWorker, ModelStats, ModelToLoad, SubmitMessage } from './protocol.ts';
 import { SequenceStream } from './stream.ts';
 
@@ -138,7 +140,7 @@ export class Engine {
     const depth = this.queueDepth;
     if (depth >= this.#options.maxQueue) {
       throw new RedllmError('queue_full', `${depth} requests are waiting already; try again later.`, {
-        retryAfter: this.#rate.secondsFor(depth, Date.now()),
+        retryAfter: this.#rate.secondsFor(depth, now()),
       });
     }
     const id = this.#nextId++;
@@ -153,6 +155,15 @@ export class Engine {
     this.#waiting.add(id);
     this.#connection.send({ ...submission, type: 'submit', id });
     return stream;
+  }
+
+  /**
+   * Decoder tokens (prompt and answer) for which each of n answers could be given memory beside a source of so many tokens, if
+   * nothing else ran; 0 where there is no such model.
+   */
+  roomFor(name: string, sourceTokens: number, n: number): number {
+    const model = this.#loaded.get(name);
+    return model === undefined ? 0 : decoderRoom(model.footprint, model.pages, sourceTokens, n);
   }
 
   /** @throws RedllmError `engine_dead`, `draining` */
@@ -224,7 +235,7 @@ export class Engine {
       if (open === undefined) continue;
       open.stream.push(event);
       if (event.finish === undefined || --open.unfinished > 0) continue;
-      if (event.finish !== 'cancelled') this.#rate.completed(Date.now());
+      if (event.finish !== 'cancelled') this.#rate.completed(now());
       this.#forget(event.id, open);
     }
     for (const { id, error } of failures) {

@@ -68,6 +68,18 @@ function fittingLengths(
   };
 }
 
+/** Decoder tokens for which each of n sequences beside a source of so many tokens can have pages; windows are not counted on. */
+export function decoderRoom(
+  { groups, pageTokens }: ModelFootprint,
+  pages: number,
+  sourceTokens: number,
+  n: number,
+): number {
+  const crossGroups = groups.filter(group => group.kind === 'cross').length;
+  const left = pages - crossGroups * Math.ceil(sourceTokens / pageTokens);
+  return Math.max(0, Math.floor(left / (n * (groups.length - crossGroups)))) * pageTokens;
+}
+
 /** The greatest steps that the scheduler may plan under these limits. */
 export function stepLimits(limits: ModelLimits): StepLimits {
   const { batchTokens, rows, maxSource, maxTarget } = limits;

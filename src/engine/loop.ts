@@ -4,6 +4,7 @@
  * be trusted, so the engine is dead: every request fails, and the process is the supervisor's to restart. A model that
  * does not load harms nobody else.
  */
+import { now as monotonic } from '../clock.ts';
 import { RedllmError, toPlain } from '../errors.ts';
 import type { NativeRuntime } from '../native.ts';
 import { MemoryBudget } from './memory-budget.ts';
@@ -46,12 +47,12 @@ export class EngineLoop {
   #sequences: SequenceEvent[] = [];
   #failures: FailureEvent[] = [];
 
-  /** @param now milliseconds, as Date.now() */
+  /** @param now milliseconds, as clock.ts has them */
   constructor(
     port: LoopPort,
     createRuntime: (options: { isa: string; threads: number }) => NativeRuntime,
     options: EngineOptions,
-    now: () => number = Date.now,
+    now: () => number = monotonic,
   ) {
     this.#port = port;
     this.#createRuntime = createRuntime;

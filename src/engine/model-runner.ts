@@ -28,7 +28,7 @@ export class ModelRunner {
 
   /**
    * Makes the model and its plan; its weights come with loadSome().
-   * @param now milliseconds, as Date.now()
+   * @param now milliseconds, as clock.ts has them
    */
   constructor(
     runtime: NativeRuntime,

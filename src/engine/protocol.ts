@@ -71,7 +71,7 @@ export interface SubmitMessage {
   readonly prompt: Int32Array;
   readonly n: number;
   readonly params: SamplingParams;
-  /** Absolute, of Date.now(); null: none. Past it the request ends with `deadline_exceeded`. */
+  /** Absolute, by clock.ts; null: none. Past it the request ends with `deadline_exceeded`. */
   readonly deadline: number | null;
 }
 

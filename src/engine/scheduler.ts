@@ -50,7 +50,7 @@ export interface SchedulerParts {
   readonly pool: PagePool;
   readonly tables: PageTables;
   readonly sources: SourceStore;
-  /** Milliseconds, as Date.now(): deadlines are measured by it. */
+  /** Milliseconds, as clock.ts has them: deadlines are measured by it. */
   readonly now: () => number;
 }
 

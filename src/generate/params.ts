@@ -20,14 +20,23 @@ export const LIMITS = {
   repetitionPenalty: { min: 0.01, max: 100 },
 } as const;
 
+/** Least and greatest share of the memory that an answer may take whose length nobody has named. */
+const UNNAMED = { tokens: 1024, share: 1 / 8 } as const;
+
+export interface Room {
+  /** Decoder tokens before the answer. */
+  readonly used: number;
+  /** Decoder tokens, those included, for which there is memory at all. */
+  readonly fits: number;
+}
+
 /**
- * @param used decoder tokens before the answer
  * @throws RedllmError `invalid_value` or `context_length_exceeded`, naming the field as it is called over HTTP
  */
-export function resolveParams(request: GenerateRequest, model: ServedModel, used: number): SamplingParams {
+export function resolveParams(request: GenerateRequest, model: ServedModel, room: Room): SamplingParams {
   const { defaults } = model;
   const vocabulary = model.spec.vocabulary.target;
-  const maxTokens = resolveMaxTokens(request.maxTokens, model, used);
+  const maxTokens = resolveMaxTokens(request.maxTokens, model, room);
   const endTokens = request.ignoreEos ? [] : defaults.endTokens;
   const topK = integer('top_k', request.topK ?? defaults.topK ?? 0, { min: -1 });
   return {
@@ -88,9 +97,13 @@ function resolveTemperature(temperature: number): number {
   throw refuse('temperature', `temperature must be 0 (greedy) or at least ${min.toFixed(5)}, not ${temperature}.`);
 }
 
-function resolveMaxTokens(asked: number | undefined, model: ServedModel, used: number): number {
+function resolveMaxTokens(asked: number | undefined, model: ServedModel, { used, fits }: Room): number {
   const room = model.maxTarget - used;
-  if (asked === undefined) return Math.min(model.defaults.maxNewTokens ?? room, room);
+  if (asked === undefined) {
+    // Memory is promised for the whole answer, so one without a length must not take it all from the others.
+    const share = Math.max(UNNAMED.tokens, Math.floor(fits * UNNAMED.share));
+    return Math.max(1, Math.min(model.defaults.maxNewTokens ?? share, room, fits - used));
+  }
   const maxTokens = integer('max_tokens', asked, { min: 1 });
   if (maxTokens <= room) return maxTokens;
   throw new RedllmError(
