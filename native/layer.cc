@@ -79,18 +79,11 @@ void Layers::self_attention(Pass& pass, const Residual<AttentionSpec>& residual,
   Tensor heads = view(heads_, pass.tokens, block.input.weight.n);
   product(block.input, input_of(pass, weights.pre), heads, Activation::none, 1, false);
 
-  AppendArgs append{};
-  append.x = heads;
-  append.heads = spec.heads;
+  AppendArgs append = query_part(pass, spec, block, heads);
   append.kv_heads = spec.kv_heads;
-  append.head_dim = spec.head_dim;
-  append.q_norm = block.query_norm;
   append.k_norm = block.key_norm;
   append.v_norm = block.value_norm;
-  append.q_rope = rope(spec, true);
   append.k_rope = rope(spec, false);
-  append.position = pass.position;
-  append.q = view(query_, pass.tokens, static_cast<int64_t>(spec.heads) * spec.head_dim);
   append.pool = keys.pool;
   append.layer = keys.layer;
   append.page = keys.token_page;
@@ -114,20 +107,26 @@ void Layers::cross_attention(Pass& pass, const Residual<AttentionSpec>& residual
   Tensor heads = view(heads_, pass.tokens, block.input.weight.n);
   product(block.input, input_of(pass, weights.pre), heads, Activation::none, 1, false);
 
-  AppendArgs append{};
-  append.x = heads;
-  append.heads = spec.heads;
-  append.head_dim = spec.head_dim;
-  append.q_norm = block.query_norm;
-  append.q_rope = rope(spec, true);
-  append.position = pass.position;
-  append.q = view(query_, pass.tokens, heads.cols);
+  AppendArgs append = query_part(pass, spec, block, heads);
   ops_.append(context_, append);
 
   std::fill_n(left_, pass.tokens, 0);
   Tensor mixed = view(mixed_, pass.tokens, append.q.cols);
   attend(pass, spec, block, append.q, keys, pass.source_right, false, mixed);
   close(pass, block.output, mixed, weights);
+}
+
+// What an append does to the queries of a product's rows.
+AppendArgs Layers::query_part(const Pass& pass, const AttentionSpec& spec, const AttentionWeights& weights, Tensor x) {
+  AppendArgs append{};
+  append.x = x;
+  append.heads = spec.heads;
+  append.head_dim = spec.head_dim;
+  append.q_norm = weights.query_norm;
+  append.q_rope = rope(spec, true);
+  append.position = pass.position;
+  append.q = view(query_, pass.tokens, static_cast<int64_t>(spec.heads) * spec.head_dim);
+  return append;
 }
 
 void Layers::attend(Pass& pass, const AttentionSpec& spec, const AttentionWeights& weights, Tensor query,

@@ -61,6 +61,7 @@ class Layers {
 
  private:
   Tensor input_of(Pass& pass, const NormWeights& pre);
+  AppendArgs query_part(const Pass& pass, const AttentionSpec& spec, const AttentionWeights& weights, Tensor x);
   void attend(Pass& pass, const AttentionSpec& spec, const AttentionWeights& weights, Tensor query, const Keys& keys,
               const int32_t* right, bool self, Tensor out);
   template <typename Block>

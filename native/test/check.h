@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -65,6 +66,17 @@ class Random {
  private:
   uint64_t state_;
 };
+
+// Whether body throws std::runtime_error.
+template <typename Body>
+bool throws(Body body) {
+  try {
+    body();
+  } catch (const std::runtime_error&) {
+    return true;
+  }
+  return false;
+}
 
 // ||a - b|| / ||b||; a NaN anywhere gives infinity, so that it never passes a bound.
 template <typename A, typename B>

@@ -55,12 +55,6 @@ int main() {
   begin("mixed shapes");
   ModelSpec mixed = model(2, false, 0);
   mixed.decoder.layers[1].self.block.kv_heads = 2;
-  bool thrown = false;
-  try {
-    lay_out_pages(mixed, DType::f32);
-  } catch (const std::runtime_error&) {
-    thrown = true;
-  }
-  CHECK(thrown);
+  CHECK(throws([&] { lay_out_pages(mixed, DType::f32); }));
   return report();
 }

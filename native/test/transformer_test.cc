@@ -56,16 +56,6 @@ void test_cuts(const char* isa, DType compute, int32_t threads) {
   }
 }
 
-template <typename Body>
-bool throws(Body body) {
-  try {
-    body();
-  } catch (const std::runtime_error&) {
-    return true;
-  }
-  return false;
-}
-
 void test_limits() {
   auto backend = std::make_shared<cpu::Backend>(1);
   auto model = load_random(backend, paper_model(kSmall, true), DType::f32, kLimits, OneRow::pages(kLimits));

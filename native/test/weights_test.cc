@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include <filesystem>
+
 #include "check.h"
 #include "cpu/backend.h"
 #include "cpu/bf16.h"
@@ -47,9 +49,8 @@ void add(Checkpoint& checkpoint, FILE* file, const WeightRef& ref, DType type, R
 
 Checkpoint write_checkpoint(const ModelSpec& spec) {
   Checkpoint checkpoint;
-  char path[] = "/tmp/redllm-weights-XXXXXX";
-  int descriptor = mkstemp(path);
-  checkpoint.path = path;
+  checkpoint.path = std::filesystem::temp_directory_path() / "redllm-weights-XXXXXX";
+  int descriptor = mkstemp(checkpoint.path.data());
   FILE* file = fdopen(descriptor, "wb");
   Random random(3);
   int turn = 0;
@@ -75,16 +76,6 @@ std::vector<float> row_of(cpu::Backend& backend, const Weight& table, int32_t ro
   std::vector<float> out(static_cast<size_t>(table.k));
   backend.ops().embed(backend.context(), {&row, 1, table, 1, nullptr, nullptr, {out.data(), DType::f32, 1, table.k}});
   return out;
-}
-
-template <typename Body>
-bool throws(Body body) {
-  try {
-    body();
-  } catch (const std::runtime_error&) {
-    return true;
-  }
-  return false;
 }
 
 }  // namespace

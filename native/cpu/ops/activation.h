@@ -17,13 +17,7 @@ inline vf exp_sum(vf high, vf low) {
   vf r = add(fma(n, splat(2.12194440e-4f), fma(n, splat(-0.693359375f), high)), low);
   // Far outside only where the sum was bounded: there the result need only stay finite.
   r = min(splat(0.35f), max(splat(-0.35f), r));
-  vf p = splat(1.9875691500e-4f);
-  p = fma(p, r, splat(1.3981999507e-3f));
-  p = fma(p, r, splat(8.3334519073e-3f));
-  p = fma(p, r, splat(4.1665795894e-2f));
-  p = fma(p, r, splat(1.6666665459e-1f));
-  p = fma(p, r, splat(5.0000001201e-1f));
-  return mul(add(fma(p, mul(r, r), r), splat(1.0f)), power_of_2(biased));
+  return mul(exp_reduced(r), power_of_2(biased));
 }
 
 // x Phi(x), Phi(-m) = erfc(m / sqrt(2)) / 2 for m = |x|, and erfc(z) = t exp(-z^2 + P(t)), t = 1 / (1 + z / 2)

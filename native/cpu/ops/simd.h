@@ -40,6 +40,17 @@ namespace REDLLM_ISA_NAMESPACE {
 
 constexpr float kInfinity = __builtin_inff();
 
+// exp(r) for |r| <= ln(2) / 2 (Cephes' expf): error below one unit in the last place.
+inline vf exp_reduced(vf r) {
+  vf p = splat(1.9875691500e-4f);
+  p = fma(p, r, splat(1.3981999507e-3f));
+  p = fma(p, r, splat(8.3334519073e-3f));
+  p = fma(p, r, splat(4.1665795894e-2f));
+  p = fma(p, r, splat(1.6666665459e-1f));
+  p = fma(p, r, splat(5.0000001201e-1f));
+  return add(fma(p, mul(r, r), r), splat(1.0f));
+}
+
 // e^x to 2 ulp: x = n ln 2 + r, |r| <= ln 2 / 2, and Cephes' polynomial (expf.c) for e^r. 0 below -87.33, where the result would be
 // subnormal, -infinity included; infinity above 88.37; exactly 1 at 0.
 inline vf exp(vf x) {
@@ -48,14 +59,7 @@ inline vf exp(vf x) {
   const vf biased = fma(bounded, splat(1.44269504088896341f), magic);
   const vf n = sub(biased, magic);
   const vf r = fma(n, splat(2.12194440e-4f), fma(n, splat(-0.693359375f), bounded));
-  vf p = splat(1.9875691500e-4f);
-  p = fma(p, r, splat(1.3981999507e-3f));
-  p = fma(p, r, splat(8.3334519073e-3f));
-  p = fma(p, r, splat(4.1665795894e-2f));
-  p = fma(p, r, splat(1.6666665459e-1f));
-  p = fma(p, r, splat(5.0000001201e-1f));
-  p = add(fma(p, mul(r, r), r), splat(1.0f));
-  const vf y = mul(p, power_of_2(biased));
+  const vf y = mul(exp_reduced(r), power_of_2(biased));
   return if_less(x, splat(-87.3365448f), splat(0), if_less(splat(88.3762626f), x, splat(kInfinity), y));
 }
 
