@@ -1,7 +1,10 @@
 /** Trained checkpoints over HTTP, SSE and WebSocket: the goldens' text to the letter, streamed or not. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import OpenAI from 'openai';
 import { WebSocket } from 'ws';
 import { post, type RealServer, readEvents, realServer } from './fixtures/real-server.ts';
 import { sharedPath } from './shared.ts';
@@ -25,10 +28,17 @@ interface Choice {
 
 describe('trained models', { skip: g2p && stories ? false : 'no trained models here' }, () => {
   let server: RealServer;
+  let templates: string;
   before(async () => {
-    server = await realServer([g2p!, stories!]);
+    // The checkpoint has no chat template; this one only repeats what was said.
+    templates = mkdtempSync(join(tmpdir(), 'redllm-'));
+    writeFileSync(join(templates, 'chat.jinja'), '{% for message in messages %}{{ message.content }}{% endfor %}');
+    server = await realServer([g2p!, stories!], { chatTemplate: join(templates, 'chat.jinja') });
   });
-  after(() => server.close());
+  after(async () => {
+    await server.close();
+    rmSync(templates, { recursive: true });
+  });
 
   it('turns the 200 words into exactly the golden phonemes, all at once', async () => {
     const words: Word[] = JSON.parse(readFileSync(`${g2p}/golden.json`, 'utf8'));
@@ -85,6 +95,29 @@ describe('trained models', { skip: g2p && stories ? false : 'no trained models h
     assert.equal(pieces.join(''), golden().text);
 
     assert.equal((await overSocket(story())).join(''), golden().text);
+  });
+
+  it('is driven by the openai client: completions and chat, whole and streamed', async () => {
+    const client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: 'none', maxRetries: 0 });
+    const { text } = golden();
+    const whole = await client.completions.create({ ...story(), stream: false });
+    assert.equal(whole.choices[0]!.text, text);
+    let streamed = '';
+    for await (const chunk of await client.completions.create({ ...story(), stream: true })) {
+      streamed += chunk.choices[0]?.text ?? '';
+    }
+    assert.equal(streamed, text);
+
+    const chat = {
+      model: 'stories260k',
+      messages: [{ role: 'user' as const, content: 'Once upon a time' }],
+      max_tokens: 60,
+      temperature: 0,
+    };
+    const answer = await client.chat.completions.create(chat);
+    assert.match(answer.choices[0]!.message.content ?? '', /there was/);
+    const final = await client.chat.completions.stream(chat).finalChatCompletion();
+    assert.equal(final.choices[0]!.message.content, answer.choices[0]!.message.content);
   });
 
   async function overSocket(body: object): Promise<string[]> {
