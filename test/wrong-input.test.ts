@@ -9,7 +9,7 @@ let server: RealServer;
 const cleanUp: (() => void)[] = [];
 before(async () => {
   const context = { after: (callback: () => void) => void cleanUp.push(callback) };
-  const directory = (config: object) => writeCheckpoint(context, { config });
+  const directory = (config: Readonly<Record<string, unknown>>) => writeCheckpoint(context, { config });
   server = await realServer([`seq=${directory(tinyConfigs.t5v11)}`, `gpt=${directory(tinyConfigs.decllm)}`], {
     maxModelLen: 64,
   });
