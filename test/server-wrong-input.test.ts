@@ -58,6 +58,10 @@ const completions: [string, object, number, string, string?][] = [
   ['logit_bias that is a list', { logit_bias: [1] }, 400, 'logit_bias'],
   ['logit_bias of a word', { logit_bias: { word: 1 } }, 400, 'logit_bias'],
   ['logit_bias beyond 100', { logit_bias: { 7: 101 } }, 400, 'logit_bias.7'],
+  ['a request_id with half a surrogate pair', { request_id: 'a\ud800' }, 400, 'request_id'],
+  ['a decoder prompt of another type', { decoder_prompt: 7 }, 400, 'decoder_prompt'],
+  ['a decoder prompt with half a surrogate pair', { decoder_prompt: 'a\ud800' }, 400, 'decoder_prompt'],
+  ['a mixed decoder prompt', { decoder_prompt: [1, 'x'] }, 400, 'decoder_prompt.1'],
   ['seed "x"', { seed: 'x' }, 400, 'seed'],
   ['an empty stop', { stop: [''] }, 400, 'stop.0'],
   ['a stop of another type', { stop: 7 }, 400, 'stop'],
@@ -93,6 +97,16 @@ const chats: [string, object, string, string?][] = [
   ['no messages', { messages: [] }, 'messages'],
   ['a message without a role', { messages: [{ content: 'x' }] }, 'messages.0.role'],
   ['content of another type', { messages: [{ role: 'user', content: 5 }] }, 'messages.0.content'],
+  ['a message that is null', { messages: [null] }, 'messages.0'],
+  ['an empty role', { messages: [{ role: '' }] }, 'messages.0.role'],
+  ['half a surrogate pair in a role', { messages: [{ role: 'u\ud800' }] }, 'messages.0.role'],
+  ['half a surrogate pair in a content', { messages: [{ role: 'user', content: 'x\udc00' }] }, 'messages.0.content'],
+  [
+    'half a surrogate pair in a part',
+    { messages: [{ role: 'user', content: [{ type: 'text', text: 'x\ud800' }] }] },
+    'messages.0.content.0.text',
+  ],
+  ['a part without a type', { messages: [{ role: 'user', content: [{ text: 'x' }] }] }, 'messages.0.content.0.type'],
   ['logprobs 1', { logprobs: 1 }, 'logprobs'],
   ['top_logprobs alone', { top_logprobs: 2 }, 'top_logprobs'],
   ['tools', { tools: [{ type: 'function' }] }, 'tools', 'unsupported'],
@@ -141,6 +155,12 @@ test('the first thing wrong is said in a sentence with the field, and with what 
   assert.equal(missing.error.message, 'model is required.');
   const many = await post('/v1/completions', { model: 'echo', prompt: 'abc', n: 1000 });
   assert.equal(many.error.message, 'n must be at most 128.');
+  const stops = await post('/v1/completions', { model: 'echo', prompt: 'abc', stop: Array(17).fill('x') });
+  assert.equal(stops.error.message, 'stop must hold at most 16 elements.');
+  const text = await post('/v1/completions', { model: 'echo', prompt: 'abc', stop: 7 });
+  assert.equal(text.error.message, 'stop must be a string or an array of strings.');
+  const tokens = await post('/detokenize', { model: 'echo' });
+  assert.equal(tokens.error.message, 'tokens is required.');
 });
 
 test('what asks for nothing is taken: empty tools, text format, a neutral length penalty', async () => {

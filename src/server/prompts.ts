@@ -1,7 +1,7 @@
 /** The four shapes of `prompt`, and the text of a prompt for echo. */
 import { RedllmError } from '../errors.ts';
 import type { ServedModelLike } from './contracts.ts';
-import { text } from './fields.ts';
+import { textFault, wrongId } from './fields.ts';
 
 const MAX_PROMPTS = 2048;
 
@@ -17,14 +17,14 @@ export function parsePrompts(prompt: string | readonly unknown[]): Prompt[] {
   return prompt.map((element, index) => {
     const param = `prompt.${index}`;
     if (Array.isArray(element)) return parseIds(element, param);
-    if (!text.safeParse(element).success)
+    if (textFault(element))
       throw new RedllmError('invalid_value', `${param} must be text or an array of token ids.`, { param });
     return element as string;
   });
 }
 
 function parseIds(ids: readonly unknown[], name: string): number[] {
-  const wrong = ids.findIndex(id => !Number.isSafeInteger(id) || (id as number) < 0);
+  const wrong = wrongId(ids);
   if (wrong >= 0)
     throw new RedllmError('invalid_value', `${name}.${wrong} must be a token id (an integer from 0).`, {
       param: `${name}.${wrong}`,

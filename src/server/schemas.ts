@@ -3,7 +3,8 @@ import { z } from 'zod';
 import { RedllmError } from '../errors.ts';
 import { LIMITS } from '../generate/params.ts';
 import type { GenerateRequest } from '../request.ts';
-import { parseBody, text, textOrIds, tokenId } from './fields.ts';
+import { messages } from './chat-prompt.ts';
+import { atMost, checked, MOST_FIELDS, parseBody, text, textFault, textOrIds, tokenId } from './fields.ts';
 import { refuseUnserved } from './refusals.ts';
 
 const penalty = z.number().min(-2).max(2).optional();
@@ -11,23 +12,25 @@ const penalty = z.number().min(-2).max(2).optional();
 const stop = z
   .preprocess(
     value => (typeof value === 'string' ? [value] : value),
-    z.array(text.min(1), 'must be a string or an array of strings').max(LIMITS.stops),
+    atMost(LIMITS.stops, z.array(text.min(1), 'must be a string or an array of strings')),
   )
   .optional();
 
-const logitBias = z
-  .record(z.string(), z.number().min(-100).max(100))
-  .refine(
-    bias => Object.keys(bias).every(key => /^\d{1,9}$/.test(key)),
-    'must map token ids to numbers from -100 to 100',
-  )
-  .optional();
+const logitBias = atMost(
+  LIMITS.biases,
+  z
+    .record(z.string(), z.number().min(-100).max(100))
+    .refine(
+      bias => Object.keys(bias).every(key => /^\d{1,9}$/.test(key)),
+      'must map token ids to numbers from -100 to 100',
+    ),
+).optional();
 
 const shared = {
   model: z.string().min(1),
   stream: z.boolean().optional(),
   stream_options: z
-    .looseObject({ include_usage: z.boolean().nullish(), continuous_usage_stats: z.boolean().nullish() })
+    .object({ include_usage: z.boolean().nullish(), continuous_usage_stats: z.boolean().nullish() })
     .optional(),
   n: z.int().min(1).max(LIMITS.answers).optional(),
   best_of: z.int().min(1).optional(),
@@ -43,14 +46,14 @@ const shared = {
   logit_bias: logitBias,
   seed: z.int().optional(),
   stop,
-  stop_token_ids: z.array(tokenId).max(LIMITS.stopTokens).optional(),
+  stop_token_ids: atMost(LIMITS.stopTokens, z.array(tokenId)).optional(),
   include_stop_str_in_output: z.boolean().optional(),
   ignore_eos: z.boolean().optional(),
   skip_special_tokens: z.boolean().optional(),
   truncate_prompt_tokens: z.int().min(1).optional(),
   add_special_tokens: z.boolean().optional(),
   return_token_ids: z.boolean().optional(),
-  request_id: z.string().min(1).max(128).optional(),
+  request_id: text.min(1).max(128).optional(),
   timeout_ms: z.int().min(1).optional(),
   decoder_prompt: textOrIds.optional(),
   forced_bos_token_id: tokenId.nullable().optional(),
@@ -60,28 +63,26 @@ const shared = {
 /** null is a value here: no forced token, even where the checkpoint has one. */
 const nullable = ['forced_bos_token_id', 'forced_eos_token_id'];
 
-const promptShape = 'must be a string, an array of strings, an array of token ids, or an array of such arrays';
+/** Its elements are for parsePrompts to look at. */
+const prompt = checked<string | readonly unknown[]>(value => {
+  if (typeof value === 'string') return textFault(value);
+  if (Array.isArray(value)) return undefined;
+  return { message: 'must be a string, an array of strings, an array of token ids, or an array of such arrays' };
+});
 
 const completionSchema = z.looseObject({
   ...shared,
-  prompt: z.union([text, z.array(z.unknown())], promptShape),
+  prompt,
   echo: z.boolean().optional(),
   logprobs: z.int().min(0).max(LIMITS.alternatives).optional(),
 });
 
-const chatMessage = z.looseObject({
-  role: z.string().min(1),
-  content: z
-    .union([text, z.array(z.looseObject({ type: z.string() }))], 'must be a string or an array of parts')
-    .nullish(),
-});
-
 /** What the chat template is given. */
 export const chatPrompt = {
-  messages: z.array(chatMessage).min(1),
+  messages,
   add_generation_prompt: z.boolean().optional(),
   continue_final_message: z.boolean().optional(),
-  chat_template_kwargs: z.record(z.string(), z.unknown()).optional(),
+  chat_template_kwargs: atMost(MOST_FIELDS, z.record(z.string(), z.unknown())).optional(),
 };
 
 const chatSchema = z.looseObject({
