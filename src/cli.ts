@@ -28,7 +28,11 @@ async function main([command, ...args]: readonly string[]): Promise<void> {
 }
 
 // Whoever reads our output may stop reading, as `head` does.
-process.stdout.on('error', () => process.exit(0));
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  process.stderr.write(`redllm: The output cannot be written (${error.message}).\n`);
+  process.exit(1);
+});
 
 main(process.argv.slice(2)).catch(error => {
   // What we did not foresee is a fault of ours, and worth its stack.

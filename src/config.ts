@@ -124,12 +124,12 @@ export function settingFlags(which: readonly Setting[] = settings): FlagTypes {
  * @throws RedllmError `invalid_config`, a sentence that names the flag, the variable, or the key and its file
  */
 export function readConfig(flags: FlagValues, environment: Readonly<Record<string, string | undefined>>): Config {
-  const file = (flags.config as string | undefined) ?? environment.REDLLM_CONFIG;
+  const file = (flags.config as string | undefined) ?? (environment.REDLLM_CONFIG || undefined);
   const merged: Record<string, unknown> = {};
   const origins: Origins = new Map();
   const layers = [
     file === undefined ? {} : readFile(file),
-    Object.fromEntries(settings.map(setting => [setting, environment[variable(setting)]])),
+    Object.fromEntries(settings.map(setting => [setting, environment[variable(setting)] || undefined])),
     Object.fromEntries(settings.map(setting => [setting, flags[settingName(setting)]])),
   ];
   const names = [

@@ -175,7 +175,7 @@ test('without a tokenizer the answer is token ids', async () => {
     { tokens: [7], logprobs: [{ logprob: -1, rank: 1, top: [] }] },
     { tokens: [2], logprobs: [{ logprob: -2, rank: 1, top: [] }], finish: 'stop' },
   ]);
-  const named = (token: number, logprob: number) => [{ token, text: '', bytes: [], logprob, top: [] }];
+  const named = (token: number, logprob: number) => [{ token, text: `token_id:${token}`, bytes: [], logprob, top: [] }];
   assert.deepEqual(chunks, [
     { index: 0, text: '', tokens: [7], logprobs: named(7, -1) },
     { index: 0, text: '', tokens: [2], logprobs: named(2, -2), finish: { reason: 'stop', stopReason: null } },

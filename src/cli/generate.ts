@@ -73,14 +73,12 @@ export async function generate(args: readonly string[]): Promise<void> {
     const request: GenerateRequest = { model: models[0]!.name, ...asked };
     const streams = !json && (request.n ?? 1) === 1;
     const chunks = running.generator.generate(request);
-    const answers = Array.from(
-      { length: request.n ?? 1 },
-      (): Answer => ({ text: '', tokens: [], logprobs: [], finish_reason: null, stop_reason: null }),
-    );
+    const answers: Answer[] = [];
     let step = await chunks.next();
     for (; !step.done; step = await chunks.next()) {
       const { index, text, tokens, logprobs, finish } = step.value;
-      const answer = answers[index]!;
+      answers[index] ??= { text: '', tokens: [], logprobs: [], finish_reason: null, stop_reason: null };
+      const answer = answers[index];
       answer.text += text;
       answer.tokens.push(...tokens);
       answer.logprobs.push(...(logprobs ?? []));

@@ -93,7 +93,9 @@ export class Answer {
 
   #named(token: number, logprob: number): Omit<TokenLogprob, 'top'> {
     const bytes = this.#options.tokenizer?.tokenBytes(token) ?? new Uint8Array();
-    return { token, text: Buffer.from(bytes).toString(), bytes: Array.from(bytes), logprob };
+    // Without a tokenizer a token still needs a name of its own; this is vLLM's.
+    const text = this.#options.tokenizer ? Buffer.from(bytes).toString() : `token_id:${token}`;
+    return { token, text, bytes: Array.from(bytes), logprob };
   }
 }
 

@@ -1,4 +1,5 @@
 /** One call answered over HTTP: as one object, or as a stream of events. */
+import type { ServerResponse } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { RedllmError } from '../errors.ts';
 import type { Call, ServerContext } from './call.ts';
@@ -17,8 +18,21 @@ export async function answer(context: ServerContext, call: Call, request: Fastif
     return reply;
   } finally {
     reply.raw.off('close', gone);
-    ticket.leave();
+    whenSent(reply.raw, () => ticket.leave());
   }
+}
+
+/** Calls back once the answer's last byte is handed over, or will never be: a request is at work until then. */
+function whenSent(response: ServerResponse, done: () => void): void {
+  if (response.writableFinished || response.destroyed) {
+    done();
+    return;
+  }
+  const once = () => {
+    response.off('finish', once).off('close', once);
+    done();
+  };
+  response.on('finish', once).on('close', once);
 }
 
 async function stream(
@@ -34,7 +48,11 @@ async function stream(
   reply.hijack();
   const headers: Record<string, string> = { 'x-request-id': request.id };
   if (context.drain.draining) headers.connection = 'close';
-  const events = new EventStream(reply.raw, context.options.slowReaderTimeout, headers);
+  const events = new EventStream(reply.raw, {
+    timeout: context.options.slowReaderTimeout,
+    signal: ticket.signal,
+    headers,
+  });
   try {
     for (; !step.done; step = await chunks.next()) await events.send(step.value);
     await events.send('[DONE]');
@@ -42,7 +60,8 @@ async function stream(
   } catch (thrown) {
     const error = report(thrown, request.log);
     ticket.cancel(error);
-    if (error.code === 'slow_reader') {
+    // Who does not read would not read the error either.
+    if (error.code === 'slow_reader' || events.blocked) {
       events.cut();
       return;
     }

@@ -19,6 +19,11 @@ import { defaultServerOptions, type ServerOptions } from './options.ts';
 import { SocketSession } from './socket.ts';
 import { tokenizeRoutes } from './tokenize.ts';
 
+/** Milliseconds that connections get to end by themselves once no request is at work. */
+const LAST_BYTES = 1000;
+/** Milliseconds in which a client must have sent the whole of its request. */
+const WHOLE_REQUEST = 60_000;
+
 export interface App {
   readonly fastify: FastifyInstance;
   readonly drain: Drain;
@@ -41,6 +46,7 @@ export async function buildApp(parts: {
     logger: options.logLevel === 'silent' ? false : { level: options.logLevel },
     logController: new LogController({ disableRequestLogging: !['debug', 'trace'].includes(options.logLevel) }),
     bodyLimit: options.bodyLimit,
+    requestTimeout: WHOLE_REQUEST,
     genReqId: () => randomUUID(),
     clientErrorHandler: refuseMalformed,
     frameworkErrors: sendError,
@@ -74,7 +80,10 @@ export async function buildApp(parts: {
   await app.ready();
   const close = async () => {
     await drain.drain(options.shutdownTimeout);
+    // Sockets that never sent a whole request are not idle to Node, and would keep the server open for as long as they like.
+    const cut = setTimeout(() => app.server.closeAllConnections(), LAST_BYTES);
     await app.close();
+    clearTimeout(cut);
   };
   return { fastify: app, drain, metrics, close };
 }
@@ -92,7 +101,8 @@ function textRoutes(app: FastifyInstance, context: ServerContext, url: string, r
     preHandler: async () => {
       if (context.drain.draining) throw context.drain.refusal();
     },
-    handler: async request => {
+    handler: async (request, reply) => {
+      reply.header('allow', 'POST');
       throw methodNotAllowed(request.method, url, ['POST', 'GET with an upgrade to WebSocket']);
     },
     wsHandler: (socket, request) => {

@@ -28,6 +28,7 @@ async function* measure(
   /** When each answer gained its last token. */
   const last = new Map<number, number>();
   let open = request.n ?? 1;
+  let ran = false;
   let cut: Outcome = 'abort';
   const ended = (outcome: Outcome, count = 1) => metrics.success.inc({ ...labels, finished_reason: outcome }, count);
 
@@ -37,6 +38,7 @@ async function* measure(
     if (!step.done) metrics.timeToFirstToken.observe(labels, seconds(arrival));
     for (; !step.done; step = await chunks.next()) {
       const { index, tokens, begin, finish } = step.value;
+      ran = true;
       if (begin) metrics.queueTime.observe(labels, begin.queueTime);
       const before = last.get(index);
       if (tokens.length > 0) {
@@ -59,7 +61,8 @@ async function* measure(
     // The one who cancelled says why.
     const error = signal?.aborted ? asRedllmError(signal.reason) : asRedllmError(thrown);
     if (!abandoned.includes(error.code)) cut = 'error';
-    // A request that was refused never ran.
+    // A request that was refused, or cancelled before its first step (as its siblings are, where one is refused), never ran.
+    if (!ran && error.code !== 'deadline_exceeded') open = 0;
     if (error.status >= 400 && error.status < 499 && error.code !== 'deadline_exceeded') open = 0;
     throw signal?.aborted ? error : thrown;
   } finally {

@@ -1,21 +1,29 @@
 /** Server-sent events, as OpenAI sends them: `data:` lines alone, and `[DONE]` at a good end. */
 import type { ServerResponse } from 'node:http';
-import { RedllmError } from '../errors.ts';
+import { asRedllmError, RedllmError } from '../errors.ts';
 
 export class EventStream {
   readonly #response: ServerResponse;
   readonly #timeout: number;
+  readonly #signal: AbortSignal;
 
-  /** @param timeout ms for which a reader may leave the socket's buffer full */
-  constructor(response: ServerResponse, timeout: number, headers: Record<string, string>) {
+  /**
+   * @param options.timeout ms for which a reader may leave the socket's buffer full
+   * @param options.signal aborted with a RedllmError when the stream must end, read or not
+   */
+  constructor(
+    response: ServerResponse,
+    options: { readonly timeout: number; readonly signal: AbortSignal; readonly headers: Record<string, string> },
+  ) {
     this.#response = response;
-    this.#timeout = timeout;
+    this.#timeout = options.timeout;
+    this.#signal = options.signal;
     response.writeHead(200, {
       'content-type': 'text/event-stream; charset=utf-8',
       'cache-control': 'no-cache',
       // A proxy must not collect events into larger answers.
       'x-accel-buffering': 'no',
-      ...headers,
+      ...options.headers,
     });
   }
 
@@ -23,6 +31,11 @@ export class EventStream {
   async send(data: object | '[DONE]'): Promise<void> {
     const text = typeof data === 'string' ? data : JSON.stringify(data);
     if (!this.#response.write(`data: ${text}\n\n`)) await this.#drained();
+  }
+
+  /** Whether the reader has left the socket's buffer full. */
+  get blocked(): boolean {
+    return this.#response.writableNeedDrain;
   }
 
   end(): void {
@@ -40,17 +53,21 @@ export class EventStream {
       const settle = (error?: RedllmError) => {
         clearTimeout(timer);
         response.off('drain', drained).off('close', closed);
+        this.#signal.removeEventListener('abort', aborted);
         if (error) reject(error);
         else resolve();
       };
       const drained = () => settle();
       const closed = () => settle(new RedllmError('cancelled', 'The client closed the connection.'));
+      const aborted = () => settle(asRedllmError(this.#signal.reason));
       const timer = setTimeout(
         () => settle(new RedllmError('slow_reader', 'The client reads too slowly.')),
         this.#timeout,
       );
       response.on('drain', drained).on('close', closed);
+      this.#signal.addEventListener('abort', aborted, { once: true });
       if (response.destroyed) closed();
+      else if (this.#signal.aborted) aborted();
     });
   }
 }
