@@ -76,18 +76,8 @@ void Layers::self_attention(Pass& pass, const Residual<AttentionSpec>& residual,
                             const ResidualWeights<AttentionWeights>& weights, const Keys& keys) {
   const AttentionSpec& spec = residual.block;
   const AttentionWeights& block = weights.block;
-  Tensor heads = view(heads_, pass.tokens, block.input.weight.n);
-  product(block.input, input_of(pass, weights.pre), heads, Activation::none, 1, false);
-
-  AppendArgs append = query_part(pass, spec, block, heads);
-  append.kv_heads = spec.kv_heads;
-  append.k_norm = block.key_norm;
-  append.v_norm = block.value_norm;
-  append.k_rope = rope(spec, false);
-  append.pool = keys.pool;
-  append.layer = keys.layer;
-  append.page = keys.token_page;
-  append.in_page = keys.token_in_page;
+  AppendArgs append = project(pass, spec, weights);
+  add_keys(append, spec, block, keys);
   ops_.append(context_, append);
 
   // What the mask allows, cut by the layer's window.
@@ -104,10 +94,7 @@ void Layers::cross_attention(Pass& pass, const Residual<AttentionSpec>& residual
                              const ResidualWeights<AttentionWeights>& weights, const Keys& keys) {
   const AttentionSpec& spec = residual.block;
   const AttentionWeights& block = weights.block;
-  Tensor heads = view(heads_, pass.tokens, block.input.weight.n);
-  product(block.input, input_of(pass, weights.pre), heads, Activation::none, 1, false);
-
-  AppendArgs append = query_part(pass, spec, block, heads);
+  AppendArgs append = project(pass, spec, weights);
   ops_.append(context_, append);
 
   std::fill_n(left_, pass.tokens, 0);
@@ -116,17 +103,32 @@ void Layers::cross_attention(Pass& pass, const Residual<AttentionSpec>& residual
   close(pass, block.output, mixed, weights);
 }
 
-// What an append does to the queries of a product's rows.
-AppendArgs Layers::query_part(const Pass& pass, const AttentionSpec& spec, const AttentionWeights& weights, Tensor x) {
+// The block's input product, and what an append does to the queries in it.
+AppendArgs Layers::project(Pass& pass, const AttentionSpec& spec, const ResidualWeights<AttentionWeights>& weights) {
+  const AttentionWeights& block = weights.block;
   AppendArgs append{};
-  append.x = x;
+  append.x = view(heads_, pass.tokens, block.input.weight.n);
+  product(block.input, input_of(pass, weights.pre), append.x, Activation::none, 1, false);
   append.heads = spec.heads;
   append.head_dim = spec.head_dim;
-  append.q_norm = weights.query_norm;
+  append.q_norm = block.query_norm;
   append.q_rope = rope(spec, true);
   append.position = pass.position;
   append.q = view(query_, pass.tokens, static_cast<int64_t>(spec.heads) * spec.head_dim);
   return append;
+}
+
+// What an append does to keys and values, and where they go.
+void Layers::add_keys(AppendArgs& append, const AttentionSpec& spec, const AttentionWeights& weights,
+                      const Keys& keys) {
+  append.kv_heads = spec.kv_heads;
+  append.k_norm = weights.key_norm;
+  append.v_norm = weights.value_norm;
+  append.k_rope = rope(spec, false);
+  append.pool = keys.pool;
+  append.layer = keys.layer;
+  append.page = keys.token_page;
+  append.in_page = keys.token_in_page;
 }
 
 void Layers::attend(Pass& pass, const AttentionSpec& spec, const AttentionWeights& weights, Tensor query,
@@ -163,16 +165,9 @@ void Layers::append_source(const AttentionSpec& spec, const AttentionWeights& we
   AppendArgs append{};
   append.x = view(heads_, states.rows, weights.key_value.weight.n);
   product(weights.key_value, states, append.x, Activation::none, 1, false);
-  append.kv_heads = spec.kv_heads;
   append.head_dim = spec.head_dim;
-  append.k_norm = weights.key_norm;
-  append.v_norm = weights.value_norm;
-  append.k_rope = rope(spec, false);
   append.position = position;
-  append.pool = keys.pool;
-  append.layer = keys.layer;
-  append.page = keys.token_page;
-  append.in_page = keys.token_in_page;
+  add_keys(append, spec, weights, keys);
   ops_.append(context_, append);
 }
 

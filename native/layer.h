@@ -61,7 +61,8 @@ class Layers {
 
  private:
   Tensor input_of(Pass& pass, const NormWeights& pre);
-  AppendArgs query_part(const Pass& pass, const AttentionSpec& spec, const AttentionWeights& weights, Tensor x);
+  AppendArgs project(Pass& pass, const AttentionSpec& spec, const ResidualWeights<AttentionWeights>& weights);
+  void add_keys(AppendArgs& append, const AttentionSpec& spec, const AttentionWeights& weights, const Keys& keys);
   void attend(Pass& pass, const AttentionSpec& spec, const AttentionWeights& weights, Tensor query, const Keys& keys,
               const int32_t* right, bool self, Tensor out);
   template <typename Block>

@@ -7,9 +7,9 @@ import type { EngineOptions, ModelToLoad, SubmitMessage } from './protocol.ts';
 import type { SourceStore } from './sources.ts';
 
 /** Most alternatives that a request may ask to see with each token. */
-export const maxAlternatives = 20;
+const maxAlternatives = 20;
 /** Most entries of logit bias and stop tokens of a request, together. */
-export const maxBiasEntries = 1024;
+const maxBiasEntries = 1024;
 /** Most pages of a pool: native code counts them in 32 bits. */
 export const maxPages = 2 ** 31 - 1;
 
