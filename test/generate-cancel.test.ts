@@ -63,7 +63,7 @@ test('a request that has ended is not cancelled, and its signal is let go', asyn
 });
 
 /** Characters that the vocabulary lacks: nothing says beforehand how many tokens they are. */
-const endless = '\u0378 '.repeat(400_000);
+const endless = '\u0378 '.repeat(1_600_000);
 
 for (const [name, timeout, error] of [
   ['an abort', undefined, cancelled],
@@ -81,7 +81,7 @@ for (const [name, timeout, error] of [
     if (timeout === undefined) setTimeout(() => controller.abort(), 50);
     await assert.rejects(next, error);
     await assert.rejects(counted, error);
-    assert.ok(performance.now() - begun < 1000, `${performance.now() - begun} ms`);
+    assert.ok(performance.now() - begun < 5000, `${performance.now() - begun} ms`);
     assert.equal(engine.submitted.length, 0);
     await generator.close();
   });

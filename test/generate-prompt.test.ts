@@ -84,7 +84,10 @@ test('a truncated text of a megabyte is cut before it is tokenised, and gives wh
   const start = performance.now();
   const tail = await submitted({ prompt: words, truncatePrompt: 40 }, decoderOnly);
   const head = await submitted({ prompt: words, truncatePrompt: 20 }, encoderDecoder);
-  assert.ok(performance.now() - start < 200, `${performance.now() - start} ms`);
+  const cut = performance.now();
+  for (const tokenizer of [llama, t5]) tokenizer.encode(words.slice(0, words.length / 10), { addSpecialTokens: false });
+  const tenth = performance.now() - cut;
+  assert.ok(cut - start < tenth, `${cut - start} ms, and ${tenth} ms for a tenth of it whole`);
   assert.deepEqual(tail.prompt, [1, ...llama.encode(words.slice(-2000), { addSpecialTokens: false }).slice(-39)]);
   assert.deepEqual(head.source, [...t5.encode(words.slice(0, 2000), { addSpecialTokens: false }).slice(0, 19), 2]);
 });
