@@ -120,6 +120,10 @@ export class Generator {
         prompt: Int32Array.from(prompt.tokens),
         n,
         params,
+        scored: 0,
+        priority: 0,
+        client: null,
+        cacheSalt: null,
         deadline,
       };
       const events = this.#engine.submit(submitted, { signal: controller.signal });

@@ -43,6 +43,10 @@ const paramsOf: fc.Arbitrary<SamplingParams> = fc
     stopTokens: fc.constantFrom([], [1], [1, 2]),
     forcedFirst: fc.constantFrom(null, null, 4),
     forcedLast: fc.constantFrom(null, null, 1, 5),
+    noRepeatNgram: fc.constant(0),
+    badWords: fc.constant([]),
+    allowedTokens: fc.constant(null),
+    beam: fc.constant(null),
   })
   .map(params => ({ ...params, endTokens: params.stopTokens.filter(token => token === 1) }));
 
@@ -96,7 +100,15 @@ class Harness {
 
   constructor(scenario: Scenario) {
     const { pages, maxBatchTokens, maxRows } = scenario;
-    this.options = { isa: 'auto', threads: 1, maxBatchTokens, maxRows, kvMemory: pages * fakePageBytes, maxQueue: 99 };
+    this.options = {
+      isa: 'auto',
+      threads: 1,
+      maxBatchTokens,
+      maxRows,
+      kvMemory: pages * fakePageBytes,
+      maxQueue: 99,
+      maxQueueTokens: 1e9,
+    };
     this.wanted = scenario.requests;
     this.budget = new MemoryBudget(this.options.kvMemory);
     this.specs = scenario.shapes.map(shape => fakeSpec({ ...shape, vocabulary }));
@@ -135,6 +147,10 @@ class Harness {
         n,
         params,
         deadline: null,
+        scored: 0,
+        priority: 0,
+        client: null,
+        cacheSalt: null,
       });
     } catch (error) {
       assert(error instanceof RedllmError && error.code === 'context_length_exceeded', String(error));

@@ -34,6 +34,10 @@ test('defaults where neither the request nor the checkpoint says anything', asyn
     endTokens: [2],
     forcedFirst: null,
     forcedLast: null,
+    noRepeatNgram: 0,
+    badWords: [],
+    allowedTokens: null,
+    beam: null,
   });
 });
 

@@ -51,6 +51,10 @@ function requests(seed: number): Submission[] {
       endTokens: [],
       forcedFirst: null,
       forcedLast: null,
+      noRepeatNgram: 0,
+      badWords: [],
+      allowedTokens: null,
+      beam: null,
     };
     const source = next() < 0.3 ? shared : tokens(integer(1, 120));
     const prompt = encodes.has(model) ? Int32Array.of(1, ...tokens(integer(0, 9))) : source;
@@ -61,6 +65,10 @@ function requests(seed: number): Submission[] {
       n: next() < 0.2 ? 3 : 1,
       params,
       deadline: null,
+      scored: 0,
+      priority: 0,
+      client: null,
+      cacheSalt: null,
     };
   });
 }
@@ -118,6 +126,7 @@ describe('company', { skip: sharedPath('models', 'tiny') ? false : 'no golden mo
         maxRows: 16,
         kvMemory: 64 << 20,
         maxQueue: 1000,
+        maxQueueTokens: 1e9,
       });
       t.after(() => engine.close());
       for (const name of names) {

@@ -105,12 +105,12 @@ export async function startModels(
   models: readonly DescribedModel[],
   say: (line: string) => void,
 ): Promise<Running> {
-  const { isa, threads, maxBatchTokens, maxRows, kvMemory, maxQueue } = config;
+  const { isa, threads, maxBatchTokens, maxRows, kvMemory, maxQueue, maxQueueTokens } = config;
   // Text first: what is wrong with it shows before anything takes long.
   const texts = models.map(({ directory }) =>
     directory === undefined ? noText : openText(directory, textOptions(config)),
   );
-  const engine = await Engine.start({ isa, threads, maxBatchTokens, maxRows, kvMemory, maxQueue });
+  const engine = await Engine.start({ isa, threads, maxBatchTokens, maxRows, kvMemory, maxQueue, maxQueueTokens });
   try {
     say(`computing on ${engine.device}, ${engine.threads} threads`);
     const served: ServedModel[] = [];

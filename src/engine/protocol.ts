@@ -31,6 +31,8 @@ export interface EngineOptions {
   readonly kvMemory: number;
   /** Requests that may wait, all models together; beyond it submit fails with `queue_full`. */
   readonly maxQueue: number;
+  /** Source and prompt tokens that waiting requests may hold together; one request alone may always wait. */
+  readonly maxQueueTokens: number;
 }
 
 /** How to choose tokens; every field resolved, so that the engine knows no defaults. */
@@ -59,6 +61,26 @@ export interface SamplingParams {
   readonly endTokens: readonly number[];
   readonly forcedFirst: number | null;
   readonly forcedLast: number | null;
+  /** A sequence of so many tokens may not come twice in the decoder's tokens, as transformers has it; 0: no such ban. */
+  readonly noRepeatNgram: number;
+  /** Token sequences that may not come in the answer; each has one token at least. */
+  readonly badWords: readonly (readonly number[])[];
+  /** The only tokens that may be chosen; null: all. Forced tokens and end tokens are not exempt. */
+  readonly allowedTokens: readonly number[] | null;
+  /** Beam search instead of sampling; null: none. With it, n of the request is how many hypotheses are wanted. */
+  readonly beam: BeamParams | null;
+}
+
+/** Beam search as transformers has it (GenerationMixin._beam_search). */
+export interface BeamParams {
+  /** Live beams; at least n. */
+  readonly width: number;
+  /** A hypothesis' score is the sum of its log-probabilities divided by (generated tokens, end token included) ^ lengthPenalty. */
+  readonly lengthPenalty: number;
+  /** true: stop at `width` hypotheses; false: when no live beam looks better; never: when none can be better. */
+  readonly earlyStopping: boolean | 'never';
+  /** Stop at round(width * patience) hypotheses (arXiv 2204.05424), instead of the rule above; null: that rule. */
+  readonly patience: number | null;
 }
 
 export interface SubmitMessage {
@@ -71,6 +93,17 @@ export interface SubmitMessage {
   readonly prompt: Int32Array;
   readonly n: number;
   readonly params: SamplingParams;
+  /**
+   * The last so many tokens of the prompt are scored: their log-probabilities come with the request's events, and a
+   * prefix-LM's prefix ends before them. 0: none. Only then may maxTokens be 0, and n must be 1.
+   */
+  readonly scored: number;
+  /** Classes: a lesser number goes first; 0 is usual. Within one, who came first goes first. */
+  readonly priority: number;
+  /** Who asks, for a fair share among those who do; null: nobody in particular. */
+  readonly client: string | null;
+  /** Only requests of the same salt may reuse what this one computed; null: those without one. */
+  readonly cacheSalt: string | null;
   /** Absolute, by clock.ts; null: none. Past it the request ends with `deadline_exceeded`. */
   readonly deadline: number | null;
 }
@@ -100,6 +133,10 @@ export interface SequenceEvent {
   readonly tokens: readonly number[];
   /** As many as tokens, where asked. */
   readonly logprobs?: readonly TokenLogprobs[];
+  /** Of the next of the request's `scored` prompt tokens; they come in order, over one event or several. */
+  readonly scores?: readonly TokenLogprobs[];
+  /** With the finish of a beam's hypothesis: its score. */
+  readonly beamScore?: number;
   readonly finish?: FinishReason;
   /** The stop token that ended it, where that was not one of the model's end tokens. */
   readonly stopToken?: number;
@@ -119,7 +156,20 @@ export interface ModelStats {
   readonly model: string;
   readonly waiting: number;
   readonly running: number;
-  readonly pages: { readonly total: number; readonly self: number; readonly cross: number };
+  /** Of self and cross, `cached` are those that only a cache holds. */
+  readonly pages: {
+    readonly total: number;
+    readonly self: number;
+    readonly cross: number;
+    readonly cachedSelf: number;
+    readonly cachedCross: number;
+  };
+  /** Sources that are still to be encoded, of admitted requests. */
+  readonly encoderQueue: number;
+  readonly preemptions: number;
+  /** Decoder tokens that were looked up in the prefix cache, and those it had. */
+  readonly prefixQueries: number;
+  readonly prefixHits: number;
   readonly promptTokens: number;
   readonly generatedTokens: number;
   readonly sourcesEncoded: number;

@@ -63,6 +63,10 @@ export function resolveParams(request: GenerateRequest, model: ServedModel, room
     endTokens,
     forcedFirst: resolveForced('forced_bos_token_id', request.forcedFirst, defaults.forcedFirst, vocabulary),
     forcedLast: resolveForced('forced_eos_token_id', request.forcedLast, defaults.forcedLast, vocabulary),
+    noRepeatNgram: 0,
+    badWords: [],
+    allowedTokens: null,
+    beam: null,
   };
 }
 
