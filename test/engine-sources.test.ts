@@ -1,9 +1,10 @@
-/** A source is shared by all that read the same tokens, and by nobody else. */
+/** A source is shared by all that read the same tokens under the same salt, now or later, and by nobody else. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MemoryBudget } from '../src/engine/memory-budget.ts';
 import { PagePool } from '../src/engine/pages.ts';
-import { hashTokens, LiveSources } from '../src/engine/sources.ts';
+import { SourceCache } from '../src/engine/source-cache.ts';
+import { hashTokens } from '../src/engine/tokens.ts';
 import { collect, FakeEngine, submission } from './fixtures/fake-engine.ts';
 
 /** Two inputs of the same hash: FNV-1a lets the last token undo what the first changed. */
@@ -14,20 +15,70 @@ function collision(): [Int32Array, Int32Array] {
   return [a, b];
 }
 
+const turn = { key: 0, id: 0 };
+
+function cache() {
+  const budget = new MemoryBudget(1000);
+  const pool = new PagePool(10, 100, budget);
+  return { pool, sources: new SourceCache(pool, budget, 1, 4) };
+}
+
+/** A reader comes, the source is encoded, the reader goes. */
+function encode({ sources }: ReturnType<typeof cache>, tokens: Int32Array, salt: string | null = null): void {
+  const { source } = sources.acquire(tokens, salt);
+  assert.ok(sources.allocate(source, turn));
+  sources.finish(source);
+  sources.release(source);
+}
+
 test('a collision of hashes shares nothing', () => {
-  const pool = new PagePool(10, 100, new MemoryBudget(1000));
-  const sources = new LiveSources(pool, 1, 4);
+  const { pool, sources } = cache();
   const [a, b] = collision();
-  assert.equal(hashTokens(a), hashTokens(b));
-  pool.reserve(2, 1);
-  const first = sources.acquire(a).source;
-  assert.equal(sources.find(b), undefined);
-  const second = sources.acquire(b);
+  const hash = (tokens: Int32Array) => hashTokens(i => tokens[i]!, 0, tokens.length);
+  assert.equal(hash(a), hash(b));
+  const first = sources.acquire(a, null).source;
+  assert.equal(sources.find(b, null), undefined);
+  const second = sources.acquire(b, null);
   assert.equal(second.hit, false);
   assert.notEqual(second.source, first);
   sources.release(first);
-  assert.equal(sources.find(b), second.source);
+  assert.equal(sources.find(b, null), second.source);
   sources.release(second.source);
+  sources.checkIdle();
+  pool.checkIdle();
+});
+
+test('a source outlives its readers, and the one not used for longest goes first', () => {
+  const all = cache();
+  const { pool, sources } = all;
+  const [a, b] = [Int32Array.of(1, 2, 3, 4, 5), Int32Array.of(6)];
+  encode(all, a);
+  encode(all, b);
+  assert.equal(pool.counts().cachedCross, 3);
+  encode(all, a);
+  sources.evict();
+  assert.equal(sources.find(b, null), undefined);
+  assert.equal(pool.counts().cachedCross, 2);
+  const read = sources.acquire(a, null);
+  assert.equal(read.hit, true);
+  sources.evict();
+  assert.equal(sources.find(a, null), read.source, 'a source with readers stays');
+  sources.release(read.source);
+  sources.checkIdle();
+});
+
+test('sources of another salt, and those that were never encoded, are not seen', () => {
+  const all = cache();
+  const { pool, sources } = all;
+  const tokens = Int32Array.of(1, 2);
+  encode(all, tokens, 'tenant');
+  assert.equal(sources.find(tokens, null), undefined);
+  assert.equal(sources.find(tokens, 'other'), undefined);
+  assert.ok(sources.find(tokens, 'tenant'));
+  const { source } = sources.acquire(Int32Array.of(3), null);
+  sources.allocate(source, turn);
+  sources.release(source);
+  assert.equal(sources.find(source.tokens, null), undefined);
   sources.checkIdle();
   pool.checkIdle();
 });

@@ -4,7 +4,7 @@ import type { ModelFootprint, StepLimits } from '../native.ts';
 import type { PageTables } from './page-tables.ts';
 import type { PlanSizes } from './plan.ts';
 import type { EngineOptions, ModelToLoad, SubmitMessage } from './protocol.ts';
-import type { SourceStore } from './sources.ts';
+import type { SourceCache } from './source-cache.ts';
 
 /** Most alternatives that a request may ask to see with each token. */
 const maxAlternatives = 20;
@@ -23,6 +23,7 @@ export interface ModelLimits {
   /** A prompt cannot be cut: its tokens see each other. */
   readonly wholePrompts: boolean;
   readonly encoder: boolean;
+  readonly pageTokens: number;
   /** Number of tokens of the source's and of the decoder's vocabulary. */
   readonly vocabulary: { readonly source: number; readonly target: number };
 }
@@ -36,6 +37,7 @@ export function modelLimits(model: ModelToLoad, options: EngineOptions, footprin
     ...fittingLengths(model, options.kvMemory, footprint),
     wholePrompts: model.spec.mask === 'prefix',
     encoder: model.spec.encoder !== undefined,
+    pageTokens: footprint.pageTokens,
     vocabulary: model.spec.vocabulary,
   };
 }
@@ -86,7 +88,8 @@ export function stepLimits(limits: ModelLimits): StepLimits {
   return {
     tokens: limits.wholePrompts ? Math.max(batchTokens, rows + maxTarget) : batchTokens,
     rows,
-    sourceTokens: limits.encoder ? Math.max(batchTokens, maxSource) : 0,
+    // One source that was begun, and those of a step that fit it.
+    sourceTokens: limits.encoder ? maxSource + batchTokens : 0,
     sources: limits.encoder ? rows : 0,
     samples: rows,
     alternatives: maxAlternatives,
@@ -95,14 +98,18 @@ export function stepLimits(limits: ModelLimits): StepLimits {
   };
 }
 
+/** Greatest number of tokens of the histories that a step sets: of one request in any case, and of others with it. */
+export function historyTokens({ batchTokens, maxTarget }: ModelLimits): number {
+  return batchTokens + 2 * maxTarget;
+}
+
 export function planSizes(limits: ModelLimits, footprint: ModelFootprint): PlanSizes {
   return {
     groups: footprint.groups.length,
     crossGroups: footprint.groups.filter(group => group.kind === 'cross').length,
     pageTokens: footprint.pageTokens,
     biasEntries: limits.rows * maxBiasEntries,
-    // A step completes at most one prompt that earlier steps began; all others fit its budget, or are the one that does not.
-    historyTokens: limits.batchTokens + 2 * limits.maxTarget,
+    historyTokens: historyTokens(limits),
   };
 }
 
@@ -114,7 +121,7 @@ export function planSizes(limits: ModelLimits, footprint: ModelFootprint): PlanS
 export function checkRequest(
   message: SubmitMessage,
   limits: ModelLimits,
-  memory: { tables: PageTables; sources: SourceStore; capacity: number; pageBytes: number },
+  memory: { tables: PageTables; sources: SourceCache; capacity: number; pageBytes: number },
 ): void {
   const { source, prompt, n, params } = message;
   if (limits.encoder !== (source !== null)) {

@@ -7,8 +7,9 @@
 import { now as monotonic } from '../clock.ts';
 import { RedllmError, toPlain } from '../errors.ts';
 import type { NativeRuntime } from '../native.ts';
+import { FairShare } from './fair-share.ts';
 import { MemoryBudget } from './memory-budget.ts';
-import { ModelRunner } from './model-runner.ts';
+import { ModelRunner, type Shared } from './model-runner.ts';
 import type {
   EngineOptions,
   FailureEvent,
@@ -36,7 +37,7 @@ export class EngineLoop {
   readonly #options: EngineOptions;
   readonly #now: () => number;
   readonly #createRuntime: (options: { isa: string; threads: number }) => NativeRuntime;
-  readonly #budget: MemoryBudget;
+  readonly #shared: Shared;
   readonly #models = new Map<string, ModelRunner>();
   readonly #toLoad: ModelToLoad[] = [];
   #loading: ModelRunner | null = null;
@@ -58,7 +59,7 @@ export class EngineLoop {
     this.#createRuntime = createRuntime;
     this.#options = options;
     this.#now = now;
-    this.#budget = new MemoryBudget(options.kvMemory);
+    this.#shared = { budget: new MemoryBudget(options.kvMemory), fairShare: new FairShare(), now };
   }
 
   /** Messages, deadlines, a chunk of weights, one step of one model: then one message with all that it brought. */
@@ -86,7 +87,7 @@ export class EngineLoop {
   untilDeadline(): number | null {
     let next = Number.POSITIVE_INFINITY;
     for (const { scheduler } of this.#models.values()) {
-      for (const { deadline } of scheduler.requests()) next = Math.min(next, deadline ?? next);
+      next = Math.min(next, scheduler.nextDeadline() ?? next);
     }
     return next === Number.POSITIVE_INFINITY ? null : Math.max(0, next - this.#now());
   }
@@ -94,7 +95,7 @@ export class EngineLoop {
   /** @throws Error where anything is held though there is no request: pages, rows, slots, sources, promises */
   checkIdle(): void {
     for (const model of this.#models.values()) model.checkIdle();
-    this.#budget.checkIdle();
+    this.#shared.budget.checkIdle();
   }
 
   #start(): void {
@@ -168,7 +169,7 @@ export class EngineLoop {
       if (this.#models.has(model.name)) {
         throw new RedllmError('invalid_config', `There are two models named '${model.name}'.`, { param: 'model' });
       }
-      this.#loading ??= new ModelRunner(this.#runtime!, model, this.#options, this.#budget, this.#now);
+      this.#loading ??= new ModelRunner(this.#runtime!, model, this.#options, this.#shared);
       const { done, total } = this.#loading.loadSome(loadBytes);
       this.#port.post({ type: 'progress', model: model.name, done, total });
       if (done < total) return true;

@@ -1,15 +1,25 @@
 /** One model in the engine: its weights, its pages, its queue and running batch, and the plan between them and native code. */
 import { performance } from 'node:perf_hooks';
 import type { ModelFootprint, NativeModel, NativeRuntime } from '../native.ts';
+import type { FairShare } from './fair-share.ts';
 import { type ModelLimits, maxPages, modelLimits, planSizes, stepLimits } from './limits.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import { PageTables } from './page-tables.ts';
 import { PagePool } from './pages.ts';
 import { createPlan } from './plan.ts';
 import { PlanWriter } from './plan-writer.ts';
+import { PrefixCache } from './prefix-cache.ts';
 import type { EngineOptions, ModelStats, ModelToLoad, SequenceEvent } from './protocol.ts';
 import { Scheduler } from './scheduler.ts';
-import { LiveSources, type SourceStore } from './sources.ts';
+import { SourceCache } from './source-cache.ts';
+
+/** What all models of an engine share. */
+export interface Shared {
+  readonly budget: MemoryBudget;
+  readonly fairShare: FairShare;
+  /** Milliseconds, as clock.ts has them. */
+  readonly now: () => number;
+}
 
 export class ModelRunner {
   readonly name: string;
@@ -17,7 +27,9 @@ export class ModelRunner {
   readonly limits: ModelLimits;
   readonly scheduler: Scheduler;
   readonly pool: PagePool;
-  readonly #sources: SourceStore;
+  readonly #sources: SourceCache;
+  readonly #prefixes: PrefixCache | null;
+  readonly #budget: MemoryBudget;
   readonly #native: NativeModel;
   readonly #writer: PlanWriter;
   #steps = 0;
@@ -26,17 +38,9 @@ export class ModelRunner {
   #sourcesEncoded = 0;
   #sourceTokens = 0;
 
-  /**
-   * Makes the model and its plan; its weights come with loadSome().
-   * @param now milliseconds, as clock.ts has them
-   */
-  constructor(
-    runtime: NativeRuntime,
-    model: ModelToLoad,
-    options: EngineOptions,
-    budget: MemoryBudget,
-    now: () => number,
-  ) {
+  /** Makes the model and its plan; its weights come with loadSome(). */
+  constructor(runtime: NativeRuntime, model: ModelToLoad, options: EngineOptions, shared: Shared) {
+    const { budget } = shared;
     this.name = model.name;
     this.footprint = runtime.footprint(model.spec, model.compute);
     const { groups, pageTokens, pageBytes } = this.footprint;
@@ -46,15 +50,35 @@ export class ModelRunner {
     const plan = createPlan(steps, planSizes(limits, this.footprint));
     this.pool = new PagePool(Math.min(Math.floor(options.kvMemory / pageBytes), maxPages), pageBytes, budget);
     const tables = new PageTables(this.pool, groups, pageTokens);
-    this.#sources = new LiveSources(this.pool, groups.filter(group => group.kind === 'cross').length, pageTokens);
-    this.scheduler = new Scheduler({ limits, pool: this.pool, tables, sources: this.#sources, now });
-    this.#writer = new PlanWriter(plan, model.spec, this.footprint, steps.alternatives);
-    this.#native = runtime.load(model.spec, model.compute, model.weights, steps);
+    const crossGroups = groups.filter(group => group.kind === 'cross').length;
+    this.#budget = budget;
+    this.#sources = new SourceCache(this.pool, budget, crossGroups, pageTokens);
+    // A page that a window has passed is gone, so what it would be the prefix of cannot be read again.
+    const windowed = groups.some(group => group.window > 0);
+    this.#prefixes = windowed
+      ? null
+      : new PrefixCache(this.pool, budget, tables.groups, pageTokens, limits.wholePrompts);
+    this.scheduler = new Scheduler({
+      ...shared,
+      limits,
+      pool: this.pool,
+      tables,
+      sources: this.#sources,
+      prefixes: this.#prefixes,
+      encoderLayers: model.spec.encoder?.layers.length ?? 0,
+    });
+    this.#writer = new PlanWriter(plan, model.spec, this.footprint, limits, steps.alternatives);
+    try {
+      this.#native = runtime.load(model.spec, model.compute, model.weights, steps);
+    } catch (error) {
+      budget.leave(this.scheduler);
+      throw error;
+    }
     try {
       this.#native.reservePages(this.pool.total);
       this.#native.bind(plan);
     } catch (error) {
-      this.#native.free();
+      this.free();
       throw error;
     }
   }
@@ -80,22 +104,24 @@ export class ModelRunner {
     this.#steps++;
     this.#stepTime += seconds;
     if (step.sources.length > 0) this.#encodeStepTime += seconds;
-    this.#sourcesEncoded += step.sources.length;
-    for (const source of step.sources) this.#sourceTokens += source.tokens.length;
+    for (const { source, first } of step.sources) {
+      if (first > 0) continue;
+      this.#sourcesEncoded++;
+      this.#sourceTokens += source.tokens.length;
+    }
     return this.scheduler.finishStep(this.#writer.read());
   }
 
   stats(): ModelStats {
-    const { total, self, cross } = this.pool.counts();
+    const { total, self, cross, cachedSelf, cachedCross } = this.pool.counts();
     return {
       model: this.name,
       waiting: this.scheduler.waiting,
       running: this.scheduler.running,
-      pages: { total, self, cross, cachedSelf: 0, cachedCross: 0 },
-      encoderQueue: 0,
-      preemptions: 0,
-      prefixQueries: 0,
-      prefixHits: 0,
+      pages: { total, self, cross, cachedSelf, cachedCross },
+      encoderQueue: this.scheduler.encoderQueue,
+      prefixQueries: this.#prefixes?.queries ?? 0,
+      prefixHits: this.#prefixes?.hits ?? 0,
       ...this.scheduler.totals,
       sourcesEncoded: this.#sourcesEncoded,
       sourceTokens: this.#sourceTokens,
@@ -109,6 +135,7 @@ export class ModelRunner {
 
   /** Releases the weights and the pages; the model is gone. */
   free(): void {
+    this.#budget.leave(this.scheduler);
     this.#native.free();
   }
 

@@ -1,7 +1,8 @@
 /**
  * The K/V pages of one model: one pool for self and cross attention, with no split between them. A page is free, or counted
- * by as many references as tables name it; it is written only by its first owner.
+ * by as many references as tables and caches name it; those of caches are *holds*: a page that has no others is *cached*.
  */
+import type { Turn } from './fair-share.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 
 export type PageUse = 'self' | 'cross';
@@ -9,8 +10,11 @@ export type PageUse = 'self' | 'cross';
 export interface PageCounts {
   readonly total: number;
   readonly free: number;
+  /** Neither free nor cross, cached ones included; likewise cross. */
   readonly self: number;
   readonly cross: number;
+  readonly cachedSelf: number;
+  readonly cachedCross: number;
 }
 
 export class PagePool {
@@ -18,7 +22,9 @@ export class PagePool {
   readonly total: number;
   readonly pageBytes: number;
   readonly #budget: MemoryBudget;
+  /** Holds included. */
   readonly #references: Int32Array;
+  readonly #holds: Uint8Array;
   /** 1 where a page in use is a cross page. */
   readonly #cross: Uint8Array;
   /** A stack of released pages. They are used again first: pages from #untouched on have never cost any memory. */
@@ -26,13 +32,15 @@ export class PagePool {
   #released = 0;
   #untouched = 0;
   #crossCount = 0;
-  #reserved = 0;
+  #cachedSelf = 0;
+  #cachedCross = 0;
 
   constructor(total: number, pageBytes: number, budget: MemoryBudget) {
     this.total = total;
     this.pageBytes = pageBytes;
     this.#budget = budget;
     this.#references = new Int32Array(total);
+    this.#holds = new Uint8Array(total);
     this.#cross = new Uint8Array(total);
     this.#free = new Int32Array(total);
   }
@@ -42,47 +50,38 @@ export class PagePool {
     return Math.min(this.total, Math.floor(this.#budget.limit / this.pageBytes));
   }
 
-  /** Pages promised to admitted requests; they are allocated one by one as they are needed. */
-  get reserved(): number {
-    return this.#reserved;
+  /** Pages that only caches name. */
+  get cached(): number {
+    return this.#cachedSelf + this.#cachedCross;
   }
 
   counts(): PageCounts {
-    const free = this.#freeCount();
-    return { total: this.total, free, self: this.total - free - this.#crossCount, cross: this.#crossCount };
+    const free = this.#released + this.total - this.#untouched;
+    return {
+      total: this.total,
+      free,
+      self: this.total - free - this.#crossCount,
+      cross: this.#crossCount,
+      cachedSelf: this.#cachedSelf,
+      cachedCross: this.#cachedCross,
+    };
   }
 
-  #freeCount(): number {
-    return this.#released + this.total - this.#untouched;
-  }
-
-  /** How many tables name this page. 0: it is free. */
+  /** How many tables and caches name this page. 0: it is free. */
   references(page: number): number {
     return this.#references[page]!;
   }
 
-  /** Promises pages to a request, all or none. `order` is its place in the line of all models' requests. */
-  reserve(pages: number, order: number): boolean {
-    if (this.#reserved + pages > this.total) return false;
-    if (!this.#budget.promise(pages * this.pageBytes, this, order)) return false;
-    this.#reserved += pages;
-    return true;
-  }
-
-  /** To be called when a request that reserve() refused goes away. */
-  withdraw(): void {
-    this.#budget.withdraw(this);
-  }
-
-  unreserve(pages: number): void {
-    this.#reserved -= pages;
-    if (this.#reserved < 0) throw new Error('page pool: more reservations given back than taken');
-    this.#budget.takeBack(pages * this.pageBytes);
-  }
-
-  /** Takes free pages, each with one reference; null, and nothing taken, where pages or memory do not suffice. */
-  allocate(count: number, use: PageUse): number[] | null {
-    if (count > this.#freeCount() || !this.#budget.use(count * this.pageBytes)) return null;
+  /**
+   * Takes free pages, each with one reference, making room by `turn` where there is none (MemoryBudget.use).
+   * @returns null, and nothing taken, where there is no memory for all of them
+   */
+  allocate(count: number, use: PageUse, turn: Turn): number[] | null {
+    if (!this.#budget.use(count * this.pageBytes, turn)) return null;
+    if (count > this.#released + this.total - this.#untouched) {
+      this.#budget.free(count * this.pageBytes);
+      return null;
+    }
     const pages = new Array<number>(count);
     for (let i = 0; i < count; i++) {
       const page = this.#released > 0 ? this.#free[--this.#released]! : this.#untouched++;
@@ -96,19 +95,56 @@ export class PagePool {
 
   /** One more table names this page. */
   share(page: number): void {
-    if (this.#references[page] === undefined || this.#references[page] === 0) {
-      throw new Error(`page pool: page ${page} is shared though it is free`);
-    }
-    this.#references[page]!++;
+    const references = this.#counted(page, 'shared');
+    if (references === this.#holds[page]) this.#countCached(page, -1);
+    this.#references[page] = references + 1;
   }
 
-  /** One table less names this page; the last one frees it. */
+  /** One table less names this page; the last one frees it, unless a cache holds it. */
   release(page: number): void {
+    const references = this.#counted(page, 'released');
+    const holds = this.#holds[page]!;
+    if (references === holds)
+      throw new Error(`page pool: page ${page} is released by a table, but only caches name it`);
+    this.#references[page] = references - 1;
+    if (references > 1) {
+      if (references - 1 === holds) this.#countCached(page, 1);
+      return;
+    }
+    this.#freePage(page);
+  }
+
+  /** One more cache entry names this page, which a table names, too. */
+  hold(page: number): void {
+    const references = this.#counted(page, 'held');
+    this.#holds[page]!++;
+    this.#references[page] = references + 1;
+  }
+
+  /** One cache entry less names this page. */
+  unhold(page: number): void {
+    const references = this.#counted(page, 'let go');
+    const holds = this.#holds[page]!;
+    if (holds === 0) throw new Error(`page pool: page ${page} is let go though no cache holds it`);
+    if (references === holds && holds === 1) this.#countCached(page, -1);
+    this.#holds[page] = holds - 1;
+    this.#references[page] = references - 1;
+    if (references === 1) this.#freePage(page);
+  }
+
+  #counted(page: number, verb: string): number {
     const references = this.#references[page];
     if (references === undefined || references === 0)
-      throw new Error(`page pool: page ${page} is released though it is free`);
-    this.#references[page] = references - 1;
-    if (references > 1) return;
+      throw new Error(`page pool: page ${page} is ${verb} though it is free`);
+    return references;
+  }
+
+  #countCached(page: number, by: number): void {
+    if (this.#cross[page] === 1) this.#cachedCross += by;
+    else this.#cachedSelf += by;
+  }
+
+  #freePage(page: number): void {
     if (this.#cross[page] === 1) this.#crossCount--;
     this.#free[this.#released++] = page;
     this.#budget.free(this.pageBytes);
@@ -122,27 +158,34 @@ export class PagePool {
       if (free[page] === 1) throw new Error(`page pool: page ${page} is twice in the free list`);
       free[page] = 1;
     }
-    let cross = 0;
+    const counted = { cross: 0, cachedSelf: 0, cachedCross: 0 };
     for (let page = 0; page < this.total; page++) {
       const references = this.#references[page]!;
-      if (references < 0 || references > 0 === (free[page] === 1)) {
+      const holds = this.#holds[page]!;
+      if (references < 0 || references > 0 === (free[page] === 1) || holds > references) {
         throw new Error(
-          `page pool: page ${page} has ${references} references and is ${free[page] === 1 ? '' : 'not '}free`,
+          `page pool: page ${page} has ${references} references, ${holds} of them of caches, and is ${free[page] === 1 ? '' : 'not '}free`,
         );
       }
-      if (references > 0 && this.#cross[page] === 1) cross++;
+      if (references === 0) continue;
+      const cross = this.#cross[page] === 1;
+      if (cross) counted.cross++;
+      if (references === holds) counted[cross ? 'cachedCross' : 'cachedSelf']++;
     }
-    if (cross !== this.#crossCount)
-      throw new Error(`page pool: ${cross} cross pages, but ${this.#crossCount} are counted`);
+    const { cross, cachedSelf, cachedCross } = this.counts();
+    if (cross !== counted.cross || cachedSelf !== counted.cachedSelf || cachedCross !== counted.cachedCross) {
+      const said = JSON.stringify({ cross, cachedSelf, cachedCross });
+      throw new Error(`page pool: the counts are ${said}, but there are ${JSON.stringify(counted)}`);
+    }
   }
 
-  /** @throws Error where a page or a reservation is still held. */
+  /** @throws Error where a page is neither free nor cached. */
   checkIdle(): void {
     this.check();
-    const { self, cross } = this.counts();
-    if (self !== 0 || cross !== 0 || this.#reserved !== 0) {
+    const { self, cross, cachedSelf, cachedCross } = this.counts();
+    if (self !== cachedSelf || cross !== cachedCross) {
       throw new Error(
-        `page pool: ${self} self and ${cross} cross pages and ${this.#reserved} reservations, though idle`,
+        `page pool: ${self - cachedSelf} self and ${cross - cachedCross} cross pages are in use, though idle`,
       );
     }
   }

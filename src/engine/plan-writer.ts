@@ -2,16 +2,20 @@
 
 import type { ModelSpec } from '../models/spec.ts';
 import type { ModelFootprint } from '../native.ts';
+import type { EncoderRun } from './encoder-runs.ts';
+import type { ModelLimits } from './limits.ts';
 import { COUNT, type Plan } from './plan.ts';
 import { bannedTokens, forcedToken } from './sampling.ts';
 import type { SampleResult, StepPlan, StepRow } from './scheduler.ts';
 import type { Sequence } from './sequence.ts';
-import type { Source } from './sources.ts';
+import type { Source } from './source-cache.ts';
 
 export class PlanWriter {
   readonly #plan: Plan;
   readonly #crossGroups: number;
   readonly #encoderLayers: number;
+  readonly #maxSource: number;
+  readonly #batchTokens: number;
   readonly #afterSource: boolean;
   readonly #prefixMask: boolean;
   readonly #alternatives: number;
@@ -19,9 +23,11 @@ export class PlanWriter {
   readonly #groups = new Map<Source, number>();
 
   /** @param alternatives limits.alternatives of the plan */
-  constructor(plan: Plan, spec: ModelSpec, footprint: ModelFootprint, alternatives: number) {
+  constructor(plan: Plan, spec: ModelSpec, footprint: ModelFootprint, limits: ModelLimits, alternatives: number) {
     this.#plan = plan;
     this.#crossGroups = footprint.groups.filter(group => group.kind === 'cross').length;
+    this.#maxSource = limits.maxSource;
+    this.#batchTokens = limits.batchTokens;
     this.#encoderLayers = spec.encoder?.layers.length ?? 0;
     this.#afterSource = spec.decoderPositions === 'after-source';
     this.#prefixMask = spec.mask === 'prefix';
@@ -35,22 +41,26 @@ export class PlanWriter {
     this.#writeSamples(step.rows);
   }
 
-  #writeSources(sources: readonly Source[]): void {
+  #writeSources(runs: readonly EncoderRun[]): void {
     const plan = this.#plan;
     let token = 0;
     let page = 0;
     let table = 0;
-    fits(sources.length, plan.sourceState, 'sources');
-    for (let i = 0; i < sources.length; i++) {
-      const { tokens, tables } = sources[i]!;
+    // States of a source that takes more than one step stand at the beginning of the buffer, where nothing else does.
+    let state = this.#maxSource;
+    fits(runs.length, plan.sourceState, 'sources');
+    for (let i = 0; i < runs.length; i++) {
+      const { source, first, last } = runs[i]!;
+      const { tokens, tables } = source;
+      const cut = first > 0 || last < this.#encoderLayers || tokens.length > this.#batchTokens;
       fits(token + tokens.length, plan.sourceTokens, 'source tokens');
       plan.sourceStart[i] = token;
-      plan.sourceState[i] = token;
-      // All layers at once; a plan may also give a range, to bound the gap between two tokens of other requests.
-      plan.sourceFirstLayer[i] = 0;
-      plan.sourceLastLayer[i] = this.#encoderLayers;
+      plan.sourceState[i] = cut ? 0 : state;
+      plan.sourceFirstLayer[i] = first;
+      plan.sourceLastLayer[i] = last;
       plan.sourceTokens.set(tokens, token);
       token += tokens.length;
+      if (!cut) state += tokens.length;
       for (const pages of tables) {
         plan.sourcePageStart[table++] = page;
         fits(page + pages.length, plan.sourcePages, 'pages of sources');
@@ -58,9 +68,9 @@ export class PlanWriter {
         page += pages.length;
       }
     }
-    plan.sourceStart[sources.length] = token;
+    plan.sourceStart[runs.length] = token;
     plan.sourcePageStart[table] = page;
-    plan.counts[COUNT.sources] = sources.length;
+    plan.counts[COUNT.sources] = runs.length;
   }
 
   #writeRows(rows: readonly StepRow[]): void {
@@ -72,13 +82,13 @@ export class PlanWriter {
     fits(rows.length, plan.rowIndex, 'rows');
     for (let i = 0; i < rows.length; i++) {
       const { sequence, start, count } = rows[i]!;
-      const { source, prompt } = sequence.request;
+      const { source, prefix } = sequence.request;
       const sourceLength = source?.tokens.length ?? 0;
       fits(token + count, plan.tokens, 'tokens');
       plan.rowStart[i] = token;
       plan.rowIndex[i] = start;
       plan.rowPosition[i] = start + (this.#afterSource ? sourceLength : 0);
-      plan.rowPrefix[i] = this.#prefixMask ? prompt.length : 0;
+      plan.rowPrefix[i] = this.#prefixMask ? prefix : 0;
       plan.rowSourceLength[i] = sourceLength;
       plan.rowGroup[i] = source === null ? -1 : this.#groupOf(source);
       for (let k = start; k < start + count; k++) plan.tokens[token++] = sequence.token(k);

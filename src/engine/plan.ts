@@ -88,6 +88,7 @@ export interface PlanSizes {
 export function createPlan(limits: StepLimits, sizes: PlanSizes): Plan {
   const { rows, tokens, sources, sourceTokens, samples, alternatives } = limits;
   const selfPages = Math.ceil(limits.maxTarget / sizes.pageTokens) + 1;
+  const selfGroups = sizes.groups - sizes.crossGroups;
   const crossPages = Math.ceil(limits.maxSource / sizes.pageTokens) + 1;
   const lengths: Record<IntName | FloatName, number> = {
     counts: COUNT.used,
@@ -106,9 +107,9 @@ export function createPlan(limits: StepLimits, sizes: PlanSizes): Plan {
     rowSourceLength: rows,
     rowGroup: rows,
     rowPageStart: rows * sizes.groups + 1,
-    rowPages: rows * ((sizes.groups - sizes.crossGroups) * selfPages + sizes.crossGroups * crossPages),
-    copyFrom: rows,
-    copyTo: rows,
+    rowPages: rows * (selfGroups * selfPages + sizes.crossGroups * crossPages),
+    copyFrom: rows * selfGroups,
+    copyTo: rows * selfGroups,
     historySlot: rows,
     historyPrompt: rows,
     historyStart: rows + 1,

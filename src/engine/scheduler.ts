@@ -1,19 +1,29 @@
 /**
  * Which rows run in a step, and what becomes of what they sampled. No I/O and no clock of its own: three calls a step: next(),
- * the step itself, finishStep(). First in, first out: a request that does not fit holds up those behind it, and work that
- * is not decoding is done in order of admission, so that nothing starves.
+ * the step itself, finishStep().
  *
- * Memory: a request is admitted when the worst case of all its pages can be promised, so a running row never runs out;
- * the pages themselves are taken as they are needed. (Preemption would admit on less and take rows back out of
- * `#running`, released by #releaseSequence; finishing and recomputing are ready for it: `computed` is all that says
- * what a row still has to do.)
+ * Order: every decoding row first, one token each; then, in the order of their turns (fair-share.ts), what admitted requests have
+ * left to compute before they decode, and waiting requests as long as tokens, rows and memory last. What does not fit holds
+ * up what stands behind it, so that nothing starves. A step is therefore never longer than its decode rows and `batchTokens`
+ * other tokens, or one layer of the longest source, or one prompt that cannot be cut: that bounds the gap between two tokens
+ * of a running row.
+ *
+ * Memory: pages are taken as they are needed. Where there are none, caches give theirs up, then requests of later turns
+ * are preempted: all their pages are released, they wait again at their old place, and are computed anew, to the same bits
+ * (docs/architecture.md). The rows of a request come and go together.
  */
-import { checkRequest, type ModelLimits, sequencePages } from './limits.ts';
-import type { PageTables } from './page-tables.ts';
+import { Deadlines } from './deadlines.ts';
+import { type EncoderRun, EncoderRuns } from './encoder-runs.ts';
+import type { FairShare, Turn } from './fair-share.ts';
+import { checkRequest, historyTokens, type ModelLimits, sequencePages } from './limits.ts';
+import type { MemoryBudget, MemoryOwner } from './memory-budget.ts';
+import type { PageCopy, PageTables } from './page-tables.ts';
 import type { PagePool } from './pages.ts';
+import type { PrefixCache } from './prefix-cache.ts';
 import type { FinishReason, SequenceEvent, SubmitMessage, TokenLogprobs } from './protocol.ts';
+import { RequestLine } from './request-line.ts';
 import { Request, type Sequence } from './sequence.ts';
-import type { Source, SourceStore } from './sources.ts';
+import type { SourceCache } from './source-cache.ts';
 
 export interface StepRow {
   readonly sequence: Sequence;
@@ -25,10 +35,10 @@ export interface StepRow {
 }
 
 export interface StepPlan {
-  readonly sources: Source[];
-  readonly rows: StepRow[];
+  sources: EncoderRun[];
+  rows: StepRow[];
   /** Pages to copy before anything else runs. */
-  readonly copies: { readonly from: number; readonly to: number }[];
+  copies: PageCopy[];
 }
 
 /** What one sampled row gained; in the order of the plan's sampled rows. */
@@ -38,37 +48,50 @@ export interface SampleResult {
 }
 
 /** What a step in the making still has room for. */
-interface Room {
+export interface Room {
   /** Tokens; below 0 after something that could not be cut. */
   left: number;
   /** Whether anything but decode rows is planned. */
   filling: boolean;
+  /** Tokens of histories to set. */
+  histories: number;
 }
 
 export interface SchedulerParts {
   readonly limits: ModelLimits;
+  readonly budget: MemoryBudget;
   readonly pool: PagePool;
   readonly tables: PageTables;
-  readonly sources: SourceStore;
+  readonly sources: SourceCache;
+  /** null: no page of this model can be used again by another row. */
+  readonly prefixes: PrefixCache | null;
+  readonly fairShare: FairShare;
+  readonly encoderLayers: number;
   /** Milliseconds, as clock.ts has them: deadlines are measured by it. */
   readonly now: () => number;
 }
 
-export class Scheduler {
+export class Scheduler implements MemoryOwner {
   readonly #parts: SchedulerParts;
-  readonly #waiting: Request[] = [];
-  /** In order of admission. */
-  readonly #running: Request[] = [];
+  readonly #byId = new Map<number, Request>();
+  readonly #waiting = new RequestLine();
+  readonly #running = new RequestLine();
+  readonly #deadlines = new Deadlines();
+  readonly #encoder: EncoderRuns;
   #runningRows = 0;
   readonly #freeSlots: number[];
   #admitted: number[] = [];
+  /** The step that is being planned, or under way. */
   #step: StepPlan | null = null;
   #promptTokens = 0;
   #generatedTokens = 0;
+  #preemptions = 0;
 
   constructor(parts: SchedulerParts) {
     this.#parts = parts;
+    this.#encoder = new EncoderRuns(parts.sources, parts.encoderLayers);
     this.#freeSlots = Array.from({ length: parts.limits.rows }, (_, i) => parts.limits.rows - 1 - i);
+    parts.budget.join(this);
   }
 
   get waiting(): number {
@@ -80,25 +103,39 @@ export class Scheduler {
   }
 
   get hasWork(): boolean {
-    return this.#waiting.length > 0 || this.#running.length > 0;
+    return this.#byId.size > 0;
   }
 
-  /** Prompt and source tokens of admitted requests, and tokens generated, since the beginning. */
-  get totals(): { promptTokens: number; generatedTokens: number } {
-    return { promptTokens: this.#promptTokens, generatedTokens: this.#generatedTokens };
+  /** Sources of admitted requests that are still to be encoded. */
+  get encoderQueue(): number {
+    const sources = new Set([...this.#running].map(({ source }) => source));
+    return [...sources].filter(source => source !== null && !source.encoded).length;
   }
 
-  /** Every request that is not finished, oldest first. */
-  *requests(): Iterable<Request> {
-    yield* this.#running;
-    yield* this.#waiting;
+  /** Since the beginning: prompt and source tokens of admitted requests, tokens generated, requests taken back. */
+  get totals(): { promptTokens: number; generatedTokens: number; preemptions: number } {
+    return {
+      promptTokens: this.#promptTokens,
+      generatedTokens: this.#generatedTokens,
+      preemptions: this.#preemptions,
+    };
+  }
+
+  /** Every request that is not finished, in the order in which they came. */
+  requests(): Iterable<Request> {
+    return this.#byId.values();
   }
 
   /** @throws RedllmError where the request could never run */
   submit(message: SubmitMessage): void {
-    const { limits, pool, tables, sources, now } = this.#parts;
+    const { limits, pool, tables, sources, fairShare, now } = this.#parts;
     checkRequest(message, limits, { tables, sources, capacity: pool.capacity, pageBytes: pool.pageBytes });
-    this.#waiting.push(new Request(message, now()));
+    const { id, client, source, prompt, n, params, priority } = message;
+    const work = (source?.length ?? 0) + prompt.length + n * params.maxTokens;
+    const request = new Request(message, fairShare.turnOf(id, client, work, priority), now());
+    this.#byId.set(id, request);
+    this.#waiting.add(request);
+    this.#deadlines.add(request);
   }
 
   /** Ids of the requests admitted since the last call. */
@@ -108,86 +145,111 @@ export class Scheduler {
     return admitted;
   }
 
+  // ---- a step -------------------------------------------------------------------------------------------------------------
+
   /** The next step, or null where nothing can run. After it, finishStep() must be called before anything else. */
   next(): StepPlan | null {
+    const { limits } = this.#parts;
     const step: StepPlan = { sources: [], rows: [], copies: [] };
-    const room: Room = { left: this.#parts.limits.batchTokens, filling: false };
-    for (const request of this.#running) {
-      for (const sequence of request.sequences) {
-        if (sequence.finish === null && sequence.decoding) this.#addRow(step, room, sequence, 1);
-      }
-    }
-    if (this.#running.every(request => this.#fill(step, room, request))) {
-      while (this.#waiting.length > 0 && (room.left > 0 || !room.filling)) {
-        const request = this.#waiting[0]!;
-        if (!this.#admit(request)) break;
-        if (!this.#fill(step, room, request)) break;
-      }
+    this.#step = step;
+    const room: Room = {
+      left: limits.batchTokens,
+      filling: false,
+      histories: historyTokens(limits),
+    };
+    // Rows whose turn is last give way to the others, so what is preempted stands behind what is planned.
+    for (let i = 0; i < this.#running.length; i++) this.#decode(step, room, this.#running.at(i)!);
+    this.#encoder.planBegun(step, room);
+    let blocked = false;
+    for (let i = 0; i < this.#running.length && !blocked; i++) blocked = !this.#fill(step, room, this.#running.at(i)!);
+    while (!blocked && this.#waiting.length > 0 && (room.left > 0 || !room.filling)) {
+      const request = this.#waiting.first!;
+      if (!this.#admit(request) || !this.#fill(step, room, request)) break;
     }
     // Attention reads the keys of a source once for rows that stand side by side.
-    if (this.#parts.limits.encoder) step.rows.sort((a, b) => sourceOf(a) - sourceOf(b));
-    this.#step = step.rows.length > 0 || step.sources.length > 0 ? step : null;
+    if (limits.encoder) step.rows.sort((a, b) => sourceOf(a) - sourceOf(b));
+    if (step.rows.length === 0 && step.sources.length === 0) {
+      this.#parts.tables.copied(step.copies);
+      this.#step = null;
+    }
     return this.#step;
+  }
+
+  #decode(step: StepPlan, room: Room, request: Request): void {
+    for (const sequence of request.sequences) {
+      if (sequence.finish !== null || !sequence.decoding) continue;
+      if (this.#addRow(step, room, sequence, 1)) continue;
+      // It is its own turn to give way.
+      this.#preempt(request);
+      return;
+    }
   }
 
   /** Plans what a request has left to do before it decodes. False: not all of it fits, so nothing behind it may run. */
   #fill(step: StepPlan, room: Room, request: Request): boolean {
-    const { source } = request;
-    if (source !== null && !source.encoded && !step.sources.includes(source)) {
-      if (!fitsWhole(room, source.tokens.length)) return false;
-      this.#parts.sources.allocate(source);
-      step.sources.push(source);
-      room.left -= source.tokens.length;
-      room.filling = true;
-      request.started ??= this.#parts.now();
+    const { limits, now } = this.#parts;
+    if (request.source !== null && !request.source.encoded) {
+      const planned = this.#encoder.plan(step, room, request);
+      if (planned !== 'none') request.started ??= now();
+      if (planned !== 'whole') return false;
     }
     for (const sequence of request.sequences) {
-      if (sequence.finish !== null || sequence.pending === 0 || sequence.decoding) continue;
-      const whole = this.#parts.limits.wholePrompts && sequence.computed < request.prompt.length;
+      if (sequence.finish !== null || sequence.decoding || this.#waitsForLeader(sequence)) continue;
+      this.#attach(sequence);
+      const whole = limits.wholePrompts && sequence.computed < request.prefix;
       if (whole && !fitsWhole(room, sequence.pending)) return false;
       const count = whole ? sequence.pending : Math.min(sequence.pending, room.left);
-      if (count <= 0) return false;
-      this.#addRow(step, room, sequence, count);
+      if (count <= 0 || !this.#addRow(step, room, sequence, count)) return false;
       room.filling = true;
-      if (count < sequence.pending) return false;
+      if (count < sequence.length - sequence.computed) return false;
     }
     return true;
   }
 
-  #addRow(step: StepPlan, room: Room, sequence: Sequence, count: number): void {
+  /** Answers of one request share its prompt's pages: one computes them, the others then begin behind them. */
+  #waitsForLeader(sequence: Sequence): boolean {
+    const { request } = sequence;
+    if (request.sequences.length === 1 || sequence.attached || sequence.generated.length > 0) return false;
+    if (this.#parts.prefixes === null || request.prompt.length <= this.#parts.limits.pageTokens) return false;
+    const leader = request.sequences.find(({ finish }) => finish === null)!;
+    return leader !== sequence && leader.generated.length === 0;
+  }
+
+  #attach(sequence: Sequence): void {
+    if (sequence.attached) return;
+    sequence.attached = true;
+    const { request } = sequence;
+    const { prefixes } = this.#parts;
+    if (prefixes === null || !sequence.cacheable) return;
+    // The query before the first scored token is needed, and the one before the next token.
+    prefixes.attach(sequence, request.scored > 0 ? request.prefix - 1 : sequence.length - 1);
+    if (!request.reported && sequence.index === 0 && !request.preempted) request.cachedTokens += sequence.computed;
+  }
+
+  /** False: there is no memory for it. */
+  #addRow(step: StepPlan, room: Room, sequence: Sequence, count: number): boolean {
+    const { tables, now } = this.#parts;
     const start = sequence.computed;
-    this.#parts.tables.grow(sequence, start, start + count);
-    step.rows.push({ sequence, start, count, sampled: start + count === sequence.length });
+    const sampled = start + count === sequence.length;
+    const history = sampled && sequence.slot >= 0 && !sequence.historySet ? sequence.length : 0;
+    if (history > room.histories) return false;
+    if (!tables.grow(sequence, start, start + count, step.copies)) {
+      this.#withoutCopy(sequence);
+      return false;
+    }
+    room.histories -= history;
     room.left -= count;
-    sequence.request.started ??= this.#parts.now();
+    step.rows.push({ sequence, start, count, sampled });
+    sequence.request.started ??= now();
+    return true;
   }
 
-  /** Moves the head of the queue into the running batch, if rows and memory for its worst case are there. */
-  #admit(request: Request): boolean {
-    const { limits, pool, tables, sources } = this.#parts;
-    const { sourceTokens, prompt, params } = request;
-    const sequences = request.sequences.filter(sequence => sequence.finish === null);
-    if (this.#runningRows + sequences.length > limits.rows) return false;
-    const pages = sequencePages(prompt.length, params.maxTokens, limits, tables);
-    const isNew = sourceTokens !== null && sources.find(sourceTokens) === undefined;
-    const sourcePages = isNew ? sources.pagesFor(sourceTokens.length) : 0;
-    if (!pool.reserve(pages * sequences.length + sourcePages, request.id)) return false;
-    for (const sequence of sequences) {
-      sequence.reserved = pages;
-      if (request.penalties) sequence.slot = this.#freeSlots.pop()!;
-    }
-    if (sourceTokens !== null) {
-      const { source, hit } = sources.acquire(sourceTokens);
-      request.source = source;
-      if (hit) request.cachedTokens = sourceTokens.length;
-    }
-    request.admitted = true;
-    this.#waiting.shift();
-    this.#running.push(request);
-    this.#runningRows += sequences.length;
-    this.#admitted.push(request.id);
-    this.#promptTokens += prompt.length + (sourceTokens?.length ?? 0);
-    return true;
+  /** What was shared for copying pins a page that nobody could evict: without memory for both, it is computed anew. */
+  #withoutCopy(sequence: Sequence): void {
+    if (sequence.copyFrom === null) return;
+    this.#parts.prefixes?.detach(sequence);
+    this.#parts.tables.release(sequence);
+    sequence.cacheable = false;
   }
 
   /** Takes in what the step's sampled rows gained, in the plan's order. @returns events for the requests' owners */
@@ -195,11 +257,13 @@ export class Scheduler {
     const step = this.#step;
     if (step === null) throw new Error('scheduler: a step is finished that was not planned');
     this.#step = null;
-    for (const source of step.sources) source.encoded = true;
+    this.#encoder.finish(step.sources);
+    this.#parts.tables.copied(step.copies);
     const events: SequenceEvent[] = [];
     let sample = 0;
     for (const { sequence, count, sampled } of step.rows) {
       sequence.computed += count;
+      if (sequence.cacheable) this.#parts.prefixes?.extend(sequence);
       if (!sampled) continue;
       const result = results[sample++];
       if (result === undefined) throw new Error('scheduler: a sampled row has no result');
@@ -241,9 +305,44 @@ export class Scheduler {
     return { cachedTokens: request.cachedTokens, queueTime: Math.max(0, started - request.arrival) / 1000 };
   }
 
-  /** Ends a request, or one of its sequences, between steps; its pages are free when this returns. */
+  // ---- coming and going ---------------------------------------------------------------------------------------------------
+
+  /** Moves the head of the queue into the running batch, if there are rows and, as far as can be seen, memory for it. */
+  #admit(request: Request): boolean {
+    const { limits, pool, sources, budget, fairShare } = this.#parts;
+    const live = request.sequences.filter(sequence => sequence.finish === null);
+    if (this.#runningRows + live.length > limits.rows) return false;
+    if (!budget.admits(this.#pagesToBegin(request, live) * pool.pageBytes, this, request.turn)) return false;
+    for (const sequence of live) if (request.penalties) sequence.slot = this.#freeSlots.pop()!;
+    if (request.sourceTokens !== null) {
+      const { source, hit } = sources.acquire(request.sourceTokens, request.cacheSalt);
+      request.source = source;
+      if (hit && !request.preempted) request.cachedTokens += source.tokens.length;
+    }
+    request.admitted = true;
+    this.#waiting.remove(request);
+    this.#running.add(request);
+    this.#runningRows += live.length;
+    fairShare.advance(request.turn, request.priority);
+    if (request.preempted) return true;
+    this.#admitted.push(request.id);
+    this.#promptTokens += request.prompt.length + (request.sourceTokens?.length ?? 0);
+    return true;
+  }
+
+  /** Pages of its source and of what its rows compute first, and a page for each row that runs, which may need one next. */
+  #pagesToBegin(request: Request, live: readonly Sequence[]): number {
+    const { limits, sources, tables } = this.#parts;
+    const { sourceTokens, cacheSalt } = request;
+    const isNew = sourceTokens !== null && sources.find(sourceTokens, cacheSalt) === undefined;
+    let pages = isNew ? sources.pagesFor(sourceTokens.length) : 0;
+    for (const { length } of live) pages += sequencePages(length, 0, limits, tables);
+    return pages + (this.#runningRows > 0 ? this.#runningRows * tables.groups : 0);
+  }
+
+  /** Ends a request, or one of its sequences, between steps; its pages are free or cached when this returns. */
   cancel(id: number, index?: number): SequenceEvent[] {
-    const request = this.#find(id);
+    const request = this.#byId.get(id);
     if (request === undefined) return [];
     const events: SequenceEvent[] = [];
     for (const sequence of request.sequences) {
@@ -256,53 +355,118 @@ export class Scheduler {
 
   /** Ends the requests whose deadline is over. @returns their ids */
   expire(): number[] {
-    const now = this.#parts.now();
     const late: number[] = [];
-    for (const { id, deadline } of this.requests()) if (deadline !== null && deadline <= now) late.push(id);
-    for (const id of late) this.cancel(id);
+    if (this.nextDeadline() === null) return late;
+    const now = this.#parts.now();
+    for (let request = this.#deadlines.takeLate(now); request !== null; request = this.#deadlines.takeLate(now)) {
+      late.push(request.id);
+      this.cancel(request.id);
+    }
     return late;
   }
 
-  #find(id: number): Request | undefined {
-    return this.#running.find(request => request.id === id) ?? this.#waiting.find(request => request.id === id);
+  /** In milliseconds of the engine's clock; null: no request has one. */
+  nextDeadline(): number | null {
+    return this.#deadlines.next();
   }
 
   #finish(sequence: Sequence, reason: FinishReason): void {
     const { request } = sequence;
     sequence.finish = reason;
+    if (request.admitted) this.#release(sequence);
+    if (!request.finished) return;
+    this.#byId.delete(request.id);
     if (!request.admitted) {
-      if (!request.finished) return;
-      const place = this.#waiting.indexOf(request);
-      this.#waiting.splice(place, 1);
-      if (place === 0) this.#parts.pool.withdraw();
+      if (this.#waiting.first === request) this.#parts.budget.withdraw(this);
+      this.#waiting.remove(request);
       return;
     }
-    this.#releaseSequence(sequence);
-    if (!request.finished) return;
-    this.#running.splice(this.#running.indexOf(request), 1);
-    if (request.source !== null) this.#parts.sources.release(request.source);
-    request.source = null;
+    this.#leave(request);
   }
 
-  #releaseSequence(sequence: Sequence): void {
+  /** Gives back everything that a row of the batch has. */
+  #release(sequence: Sequence): void {
+    this.#parts.prefixes?.detach(sequence);
     this.#parts.tables.release(sequence);
-    this.#parts.pool.unreserve(sequence.reserved);
-    sequence.reserved = 0;
+    sequence.attached = false;
     if (sequence.slot >= 0) this.#freeSlots.push(sequence.slot);
     sequence.slot = -1;
     sequence.historySet = false;
     this.#runningRows--;
   }
 
+  /** Takes a request, whose rows have been released, out of the running batch. */
+  #leave(request: Request): void {
+    this.#running.remove(request);
+    if (request.source !== null) this.#parts.sources.release(request.source);
+    request.source = null;
+    request.admitted = false;
+  }
+
+  // ---- memory -------------------------------------------------------------------------------------------------------------
+
+  #preempt(request: Request): void {
+    const step = this.#step;
+    if (step !== null) this.#unplan(step, request);
+    for (const sequence of request.sequences) if (sequence.finish === null) this.#release(sequence);
+    this.#leave(request);
+    request.preempted = true;
+    this.#waiting.add(request);
+    this.#preemptions++;
+    if (step !== null) step.sources = step.sources.filter(({ source }) => source.readers > 0);
+  }
+
+  /** Takes a request's rows out of the step that is being planned. */
+  #unplan(step: StepPlan, request: Request): void {
+    step.rows = step.rows.filter(({ sequence }) => sequence.request !== request);
+    this.#parts.tables.copied(step.copies.filter(copy => copy.request === request));
+    step.copies = step.copies.filter(copy => copy.request !== request);
+  }
+
+  lastTurn(): Turn | null {
+    return this.#running.last?.turn ?? null;
+  }
+
+  preemptLast(): void {
+    const last = this.#running.last;
+    if (last !== undefined) this.#preempt(last);
+  }
+
+  cachedBytes(): number {
+    return this.#parts.pool.cached * this.#parts.pool.pageBytes;
+  }
+
+  oldestCached(): number | null {
+    const { sources, prefixes } = this.#parts;
+    const source = sources.oldest()?.lastUse ?? Number.POSITIVE_INFINITY;
+    const prefix = prefixes?.oldest() ?? Number.POSITIVE_INFINITY;
+    const oldest = Math.min(source, prefix);
+    return oldest === Number.POSITIVE_INFINITY ? null : oldest;
+  }
+
+  evict(): void {
+    const { sources, prefixes } = this.#parts;
+    const source = sources.oldest();
+    if (source === null || (prefixes?.oldest() ?? Number.POSITIVE_INFINITY) < source.lastUse) {
+      prefixes?.evict();
+      return;
+    }
+    prefixes?.evictSource(source);
+    sources.evict();
+  }
+
   /** @throws Error where anything is left of requests that are gone */
   checkIdle(): void {
-    if (this.hasWork || this.#runningRows !== 0 || this.#freeSlots.length !== this.#parts.limits.rows) {
+    const { limits, sources, prefixes, pool } = this.#parts;
+    const { waiting, running } = this;
+    if (this.hasWork || waiting + running + this.#runningRows !== 0 || this.#freeSlots.length !== limits.rows) {
       throw new Error(
-        `scheduler: ${this.waiting} waiting, ${this.running} running, ${this.#runningRows} rows, ${this.#freeSlots.length} free slots, though idle`,
+        `scheduler: ${waiting} waiting, ${running} running, ${this.#runningRows} rows, ${this.#freeSlots.length} free slots, though idle`,
       );
     }
-    this.#parts.sources.checkIdle();
-    this.#parts.pool.checkIdle();
+    sources.checkIdle();
+    prefixes?.checkIdle();
+    pool.checkIdle();
   }
 }
 
@@ -311,6 +475,6 @@ function sourceOf({ sequence }: StepRow): number {
 }
 
 /** Whether work that cannot be cut may join: it fits, or it would be alone beside the decode rows. */
-function fitsWhole(room: Room, tokens: number): boolean {
+export function fitsWhole(room: Room, tokens: number): boolean {
   return tokens <= room.left || !room.filling;
 }

@@ -1,7 +1,9 @@
 /** A request that the engine runs, and each of its n answers. */
+import type { Turn } from './fair-share.ts';
+import type { PrefixPlace } from './prefix-cache.ts';
 import type { FinishReason, SamplingParams, SubmitMessage } from './protocol.ts';
 import { sequenceSeed, usesPenalties } from './sampling.ts';
-import type { Source } from './sources.ts';
+import type { Source } from './source-cache.ts';
 
 /** One of the n answers of a request: a row of the running batch once it is admitted. */
 export class Sequence {
@@ -15,8 +17,14 @@ export class Sequence {
   computed = 0;
   /** Page tables by self group; -1 where a windowed group has freed a page. */
   readonly tables: Int32Array[] = [];
-  /** Pages promised to it when it was admitted. */
-  reserved = 0;
+  /** By self group: the page whose first tokens are its next ones; it writes the others, so it copies it first. null: none. */
+  copyFrom: Int32Array | null = null;
+  /** Where it stands in the prefix cache; null: nowhere. */
+  prefix: PrefixPlace | null = null;
+  /** Whether the prefix cache was asked for what it may share, since it has computed nothing. */
+  attached = false;
+  /** False: what it computes is not worth keeping, or not the cache's to keep. */
+  cacheable = true;
   /** History slot for penalties while it is admitted; -1: it uses none. */
   slot = -1;
   /** Whether the slot holds this sequence's history. */
@@ -51,7 +59,6 @@ export class Sequence {
 }
 
 export class Request {
-  /** Also its place in the line of all models' requests: ids only grow. */
   readonly id: number;
   readonly sourceTokens: Int32Array | null;
   readonly prompt: Int32Array;
@@ -62,10 +69,20 @@ export class Request {
   /** Milliseconds of the engine's clock. */
   readonly arrival: number;
   readonly deadline: number | null;
+  /** The last so many prompt tokens are scored. */
+  readonly scored: number;
+  /** Prompt tokens that see each other where the model's mask is prefix-LM. */
+  readonly prefix: number;
+  readonly cacheSalt: string | null;
+  readonly priority: number;
+  /** Its place in the line of all models' requests. */
+  readonly turn: Turn;
   /** Whether it left the queue for the running batch. */
   admitted = false;
-  /** Set at admission. */
+  /** While it is admitted. */
   source: Source | null = null;
+  /** Whether it was admitted before, and preempted. */
+  preempted = false;
   /** Prompt and source tokens that were already computed when it was admitted. */
   cachedTokens = 0;
   /** When its first step was planned, in milliseconds of the engine's clock. */
@@ -73,7 +90,7 @@ export class Request {
   /** Whether its first event has gone out. */
   reported = false;
 
-  constructor(message: SubmitMessage, arrival: number) {
+  constructor(message: SubmitMessage, turn: Turn, arrival: number) {
     this.id = message.id;
     this.sourceTokens = message.source;
     this.prompt = message.prompt;
@@ -82,6 +99,11 @@ export class Request {
     this.stopTokens = new Set(message.params.stopTokens);
     this.arrival = arrival;
     this.deadline = message.deadline;
+    this.scored = message.scored;
+    this.prefix = message.prompt.length - message.scored;
+    this.cacheSalt = message.cacheSalt;
+    this.priority = message.priority;
+    this.turn = turn;
     this.sequences = Array.from({ length: message.n }, (_, index) => new Sequence(this, index));
   }
 
