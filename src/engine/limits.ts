@@ -213,10 +213,10 @@ function pagesOf(message: SubmitMessage, limits: ModelLimits, tables: PageTables
   return message.n * sequencePages(message.prompt.length, message.params.maxTokens, limits, tables);
 }
 
-/** Worst case of the self pages of one sequence. */
+/** Worst case of the self pages of one sequence, which may be preempted at any length and computed anew. */
 export function sequencePages(prompt: number, maxTokens: number, limits: ModelLimits, tables: PageTables): number {
-  const chunk = limits.wholePrompts ? prompt : Math.min(prompt, limits.batchTokens);
-  return tables.worstCase(prompt + maxTokens, chunk);
+  const tokens = prompt + maxTokens;
+  return tables.worstCase(tokens, limits.wholePrompts ? tokens : Math.min(tokens, limits.batchTokens));
 }
 
 function mebibytes(bytes: number): string {

@@ -35,10 +35,10 @@ export interface StepRow {
 }
 
 export interface StepPlan {
-  sources: EncoderRun[];
-  rows: StepRow[];
+  readonly sources: EncoderRun[];
+  readonly rows: StepRow[];
   /** Pages to copy before anything else runs. */
-  copies: PageCopy[];
+  readonly copies: PageCopy[];
 }
 
 /** What one sampled row gained; in the order of the plan's sampled rows. */
@@ -413,14 +413,13 @@ export class Scheduler implements MemoryOwner {
     request.preempted = true;
     this.#waiting.add(request);
     this.#preemptions++;
-    if (step !== null) step.sources = step.sources.filter(({ source }) => source.readers > 0);
+    if (step !== null) remove(step.sources, ({ source }) => source.readers === 0);
   }
 
-  /** Takes a request's rows out of the step that is being planned. */
+  /** Takes a request's rows out of the step that is being planned, in place: whoever asked for memory is adding to it. */
   #unplan(step: StepPlan, request: Request): void {
-    step.rows = step.rows.filter(({ sequence }) => sequence.request !== request);
-    this.#parts.tables.copied(step.copies.filter(copy => copy.request === request));
-    step.copies = step.copies.filter(copy => copy.request !== request);
+    remove(step.rows, ({ sequence }) => sequence.request === request);
+    this.#parts.tables.copied(remove(step.copies, copy => copy.request === request));
   }
 
   lastTurn(): Turn | null {
@@ -472,6 +471,13 @@ export class Scheduler implements MemoryOwner {
 
 function sourceOf({ sequence }: StepRow): number {
   return sequence.request.source?.order ?? -1;
+}
+
+/** @returns those that were removed */
+function remove<T>(list: T[], unwanted: (item: T) => boolean): T[] {
+  const removed = list.filter(unwanted);
+  if (removed.length > 0) list.splice(0, list.length, ...list.filter(item => !unwanted(item)));
+  return removed;
 }
 
 /** Whether work that cannot be cut may join: it fits, or it would be alone beside the decode rows. */
