@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { MemoryBudget } from '../src/engine/memory-budget.ts';
 import { ModelRunner } from '../src/engine/model-runner.ts';
-import type { EngineOptions, SamplingParams, SequenceEvent } from '../src/engine/protocol.ts';
+import type { EngineOptions, SamplingParams, SequenceEvent, TokenLogprobs } from '../src/engine/protocol.ts';
 import { sequenceSeed } from '../src/engine/sampling.ts';
 import { RedllmError } from '../src/errors.ts';
 import type { ModelSpec } from '../src/models/spec.ts';
@@ -50,7 +50,7 @@ const paramsOf: fc.Arbitrary<SamplingParams> = fc
   })
   .map(params => ({ ...params, endTokens: params.stopTokens.filter(token => token === 1) }));
 
-const requestOf = fc.record({
+const plainRequest = fc.record({
   model: fc.nat(1),
   /** Small numbers choose one of a few common sources, so that some are shared. */
   source: fc.oneof(fc.nat(2), tokens(maxSource)),
@@ -61,6 +61,17 @@ const requestOf = fc.record({
   /** Steps after its arrival at which it, or its first sequence, is cancelled; null: never. */
   cancel: fc.oneof({ weight: 4, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: fc.nat(12) }),
   cancelFirstOnly: fc.boolean(),
+  scored: fc.oneof({ weight: 2, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: fc.nat(23) }),
+  scoredOnly: fc.boolean(),
+});
+
+/** What is scored is one sequence with log-probabilities, and only then may nothing be generated. */
+const requestOf = plainRequest.map(({ scored: most, scoredOnly, ...request }) => {
+  const scored = Math.min(most, request.prompt.length - 1);
+  if (scored === 0) return { ...request, scored };
+  const { params } = request;
+  const maxTokens = scoredOnly ? 0 : params.maxTokens;
+  return { ...request, scored, n: 1, params: { ...params, maxTokens, logprobs: Math.max(0, params.logprobs) } };
 });
 
 const commonSources = [
@@ -74,6 +85,8 @@ const scenarios = fc.record({
   requests: fc.array(requestOf, { minLength: 1, maxLength: 14 }),
   maxBatchTokens: fc.integer({ min: 3, max: 60 }),
   maxRows: fc.integer({ min: 3, max: 9 }),
+  /** Scores that a step has room for. */
+  scores: fc.integer({ min: 1, max: 12 }),
   /** From scarce (one request at a time, some never) to ample. */
   pages: fc.oneof(fc.integer({ min: 8, max: 60 }), fc.constant(2000)),
 });
@@ -84,6 +97,7 @@ type Wanted = Scenario['requests'][number];
 interface Answer {
   readonly tokens: number[];
   readonly logprobs: number[];
+  readonly scores: TokenLogprobs[];
   finish: string | null;
 }
 
@@ -123,7 +137,10 @@ class Harness {
         maxSource,
         maxTarget,
       };
-      this.runners.push(new ModelRunner(runtime, model, this.options, this.budget, () => 0));
+      const runner = new ModelRunner(runtime, model, this.options, this.budget, () => 0);
+      // So small a vocabulary has room for more than these prompts ask.
+      (runner.limits as { scores: number }).scores = scenario.scores;
+      this.runners.push(runner);
     }
     this.natives = runtime.models;
   }
@@ -136,7 +153,7 @@ class Harness {
   submit(id: number): void {
     const request = this.wanted[id]!;
     const source = this.source(request);
-    const { prompt, params, n } = request;
+    const { prompt, params, n, scored } = request;
     try {
       this.runners[request.model]!.scheduler.submit({
         type: 'submit',
@@ -147,7 +164,7 @@ class Harness {
         n,
         params,
         deadline: null,
-        scored: 0,
+        scored,
         priority: 0,
         client: null,
         cacheSalt: null,
@@ -160,7 +177,7 @@ class Harness {
       this.refused.add(id);
       return;
     }
-    for (let i = 0; i < n; i++) this.answers.set(`${id}/${i}`, { tokens: [], logprobs: [], finish: null });
+    for (let i = 0; i < n; i++) this.answers.set(`${id}/${i}`, { tokens: [], logprobs: [], scores: [], finish: null });
   }
 
   take(events: readonly SequenceEvent[]): void {
@@ -170,6 +187,7 @@ class Harness {
       assert.equal(answer.finish, null, 'an event after the finish');
       answer.tokens.push(...event.tokens);
       for (const { logprob } of event.logprobs ?? []) answer.logprobs.push(logprob);
+      answer.scores.push(...(event.scores ?? []));
       answer.finish = event.finish ?? null;
     }
   }
@@ -237,15 +255,18 @@ class Harness {
           request.prompt,
           request.params,
           seed,
+          request.scored,
         );
         if (answer.finish === 'cancelled') {
           assert.notEqual(request.cancel, null);
           assert.deepEqual(answer.tokens, expected.tokens.slice(0, answer.tokens.length));
+          assert.deepEqual(answer.scores, expected.scores.slice(0, answer.scores.length));
           continue;
         }
         const { tokens, finish } = expected;
         assert.deepEqual({ tokens: answer.tokens, finish: answer.finish }, { tokens, finish }, `answer ${id}/${i}`);
         if (request.params.logprobs >= 0) assert.deepEqual(answer.logprobs, expected.logprobs);
+        assert.deepEqual(answer.scores, expected.scores, `scores ${id}`);
       }
     }
   }

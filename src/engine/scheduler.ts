@@ -12,6 +12,7 @@ import { checkRequest, type ModelLimits, sequencePages } from './limits.ts';
 import type { PageTables } from './page-tables.ts';
 import type { PagePool } from './pages.ts';
 import type { FinishReason, SequenceEvent, SubmitMessage, TokenLogprobs } from './protocol.ts';
+import { prefixOf, scoresOf, tokensWithin } from './scoring.ts';
 import { Request, type Sequence } from './sequence.ts';
 import type { Source, SourceStore } from './sources.ts';
 
@@ -22,6 +23,8 @@ export interface StepRow {
   readonly count: number;
   /** Whether the last of them is followed by a new token. */
   readonly sampled: boolean;
+  /** Scores that its tokens give: samples that come before that of the new token. */
+  readonly scored: number;
 }
 
 export interface StepPlan {
@@ -31,7 +34,7 @@ export interface StepPlan {
   readonly copies: { readonly from: number; readonly to: number }[];
 }
 
-/** What one sampled row gained; in the order of the plan's sampled rows. */
+/** What one sample gave; in the order of the plan's samples: row by row, the scores before the new token. */
 export interface SampleResult {
   readonly token: number;
   readonly logprobs?: TokenLogprobs;
@@ -41,6 +44,8 @@ export interface SampleResult {
 interface Room {
   /** Tokens; below 0 after something that could not be cut. */
   left: number;
+  /** Score samples. */
+  scores: number;
   /** Whether anything but decode rows is planned. */
   filling: boolean;
 }
@@ -111,7 +116,7 @@ export class Scheduler {
   /** The next step, or null where nothing can run. After it, finishStep() must be called before anything else. */
   next(): StepPlan | null {
     const step: StepPlan = { sources: [], rows: [], copies: [] };
-    const room: Room = { left: this.#parts.limits.batchTokens, filling: false };
+    const room: Room = { left: this.#parts.limits.batchTokens, scores: this.#parts.limits.scores, filling: false };
     for (const request of this.#running) {
       for (const sequence of request.sequences) {
         if (sequence.finish === null && sequence.decoding) this.#addRow(step, room, sequence, 1);
@@ -143,10 +148,11 @@ export class Scheduler {
     }
     for (const sequence of request.sequences) {
       if (sequence.finish !== null || sequence.pending === 0 || sequence.decoding) continue;
-      const whole = this.#parts.limits.wholePrompts && sequence.computed < request.prompt.length;
-      if (whole && !fitsWhole(room, sequence.pending)) return false;
-      const count = whole ? sequence.pending : Math.min(sequence.pending, room.left);
-      if (count <= 0) return false;
+      const prefix = this.#parts.limits.wholePrompts ? Math.max(0, prefixOf(request) - sequence.computed) : 0;
+      if (prefix > 0 && !fitsWhole(room, prefix)) return false;
+      const wanted = Math.max(prefix, Math.min(sequence.pending, room.left));
+      const count = tokensWithin(sequence, wanted, room.scores);
+      if (count <= 0 || count < prefix) return false;
       this.#addRow(step, room, sequence, count);
       room.filling = true;
       if (count < sequence.pending) return false;
@@ -157,8 +163,10 @@ export class Scheduler {
   #addRow(step: StepPlan, room: Room, sequence: Sequence, count: number): void {
     const start = sequence.computed;
     this.#parts.tables.grow(sequence, start, start + count);
-    step.rows.push({ sequence, start, count, sampled: start + count === sequence.length });
+    const scored = scoresOf(sequence, start, count);
+    step.rows.push({ sequence, start, count, sampled: start + count === sequence.length, scored });
     room.left -= count;
+    room.scores -= scored;
     sequence.request.started ??= this.#parts.now();
   }
 
@@ -190,7 +198,7 @@ export class Scheduler {
     return true;
   }
 
-  /** Takes in what the step's sampled rows gained, in the plan's order. @returns events for the requests' owners */
+  /** Takes in what the step's samples gave, in the plan's order. @returns events for the requests' owners */
   finishStep(results: readonly SampleResult[]): SequenceEvent[] {
     const step = this.#step;
     if (step === null) throw new Error('scheduler: a step is finished that was not planned');
@@ -198,14 +206,32 @@ export class Scheduler {
     for (const source of step.sources) source.encoded = true;
     const events: SequenceEvent[] = [];
     let sample = 0;
-    for (const { sequence, count, sampled } of step.rows) {
+    for (const { sequence, count, sampled, scored } of step.rows) {
       sequence.computed += count;
+      if (scored > 0) events.push(this.#takeScores(sequence, results.slice(sample, sample + scored)));
+      sample += scored;
       if (!sampled) continue;
       const result = results[sample++];
       if (result === undefined) throw new Error('scheduler: a sampled row has no result');
       events.push(this.#take(sequence, result));
     }
     return events;
+  }
+
+  #takeScores(sequence: Sequence, results: readonly SampleResult[]): SequenceEvent {
+    const { request } = sequence;
+    sequence.scoresReported += results.length;
+    const done = request.params.maxTokens === 0 && sequence.scoresReported === request.scored;
+    const event: SequenceEvent = {
+      id: request.id,
+      index: sequence.index,
+      tokens: [],
+      scores: results.map(({ logprobs }) => logprobs!),
+      ...(done && { finish: 'length' }),
+      ...this.#firstEvent(request),
+    };
+    if (done) this.#finish(sequence, 'length');
+    return event;
   }
 
   #take(sequence: Sequence, result: SampleResult): SequenceEvent {

@@ -13,6 +13,8 @@ export class Sequence {
   readonly generated: number[] = [];
   /** How many of its tokens, prompt first, have their keys and values in pages. */
   computed = 0;
+  /** Scores that have gone out; what is computed anew after a preemption does not give them again. */
+  scoresReported = 0;
   /** Page tables by self group; -1 where a windowed group has freed a page. */
   readonly tables: Int32Array[] = [];
   /** Pages promised to it when it was admitted. */
@@ -34,9 +36,9 @@ export class Sequence {
     return this.request.prompt.length + this.generated.length;
   }
 
-  /** Tokens whose keys and values are still to be computed. */
+  /** Tokens whose keys and values are still to be computed: not the last one where nothing follows it. */
   get pending(): number {
-    return this.length - this.computed;
+    return this.length - (this.request.params.maxTokens === 0 ? 1 : 0) - this.computed;
   }
 
   /** Whether only the token it generated last is left to compute. */
@@ -55,6 +57,8 @@ export class Request {
   readonly id: number;
   readonly sourceTokens: Int32Array | null;
   readonly prompt: Int32Array;
+  /** How many of the prompt's last tokens get scores. */
+  readonly scored: number;
   readonly params: SamplingParams;
   readonly penalties: boolean;
   readonly stopTokens: ReadonlySet<number>;
@@ -77,6 +81,7 @@ export class Request {
     this.id = message.id;
     this.sourceTokens = message.source;
     this.prompt = message.prompt;
+    this.scored = message.scored;
     this.params = message.params;
     this.penalties = usesPenalties(message.params);
     this.stopTokens = new Set(message.params.stopTokens);
