@@ -146,7 +146,11 @@ export async function scoreCandidates(
     const scores = new Array<CandidateScore>(candidates.length);
     const left = candidates.entries();
     const worker = async () => {
-      for (const [index, tokens] of left) scores[index] = await score(tokens);
+      for (const [index, tokens] of left) {
+        // Another candidate failed, or nobody wants the scores any more, since the last one ended.
+        if (controller.signal.aborted) throw new RedllmError('cancelled', 'The request was cancelled.');
+        scores[index] = await score(tokens);
+      }
     };
     await Promise.all(Array.from({ length: run.parallel }, worker));
     const scored = candidates.reduce((sum, { length }) => sum + length, 0);

@@ -13,7 +13,7 @@ export function metered(generator: GeneratorLike, metrics: Metrics): GeneratorLi
     tokenize: request => generator.tokenize(request),
     detokenize: request => generator.detokenize(request),
     score: (request, parallel, signal) =>
-      measureScore(request, metrics, () => generator.score(request, parallel, signal)),
+      measureScore(request, metrics, signal, () => generator.score(request, parallel, signal)),
     generate: (request, signal) => measure(generator, metrics, request, signal),
   };
 }
@@ -22,11 +22,15 @@ export function metered(generator: GeneratorLike, metrics: Metrics): GeneratorLi
 async function measureScore(
   { model, candidates }: ScoreRequest,
   metrics: Metrics,
+  signal: AbortSignal | undefined,
   score: () => Promise<ScoreResult>,
 ): Promise<ScoreResult> {
   const labels = { model_name: model };
   const arrival = performance.now();
-  const result = await score();
+  const result = await score().catch(thrown => {
+    // The one who cancelled says why.
+    throw signal?.aborted ? asRedllmError(signal.reason) : thrown;
+  });
   metrics.latency.observe(labels, (performance.now() - arrival) / 1000);
   metrics.promptTokens.observe(labels, result.usage.promptTokens);
   metrics.success.inc({ ...labels, finished_reason: 'length' }, candidates.length);
