@@ -14,6 +14,9 @@ import { namedLogprob } from './token-names.ts';
 
 export const MOST_CANDIDATES = 128;
 
+/** Tokens, the source's counted for each candidate, that are in the engine's queue at a time: a part of what it holds. */
+const TOKENS_AT_ONCE = 1 << 18;
+
 /** @throws RedllmError `invalid_value` */
 export function checkScoreRequest({ candidates, logprobs }: ScoreRequest): void {
   if (candidates.length === 0 || candidates.length > MOST_CANDIDATES)
@@ -152,7 +155,9 @@ export async function scoreCandidates(
         scores[index] = await score(tokens);
       }
     };
-    await Promise.all(Array.from({ length: run.parallel }, worker));
+    const longest = candidates.reduce((most, { length }) => Math.max(most, length), 0);
+    const fits = Math.max(1, Math.floor(TOKENS_AT_ONCE / (prompt.read.length + longest)));
+    await Promise.all(Array.from({ length: Math.min(run.parallel, fits) }, worker));
     const scored = candidates.reduce((sum, { length }) => sum + length, 0);
     return { scores, usage: { promptTokens: prompt.read.length + scored, completionTokens: 0, cachedTokens } };
   } finally {
