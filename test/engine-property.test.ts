@@ -201,6 +201,8 @@ class Harness {
       if (events === null) continue;
       ran = true;
       this.take(events);
+      const scores = events.reduce((sum, event) => sum + (event.scores?.length ?? 0), 0);
+      assert(scores <= runner.limits.scores, `${scores} scores in a step`);
       this.checkStep(this.natives[i]!);
       this.checkPages(runner, this.natives[i]!);
     }
