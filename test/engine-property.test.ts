@@ -69,9 +69,9 @@ const plainRequest = fc.record({
 const requestOf = plainRequest.map(({ scored: most, scoredOnly, ...request }) => {
   const scored = Math.min(most, request.prompt.length - 1);
   if (scored === 0) return { ...request, scored };
-  const { params } = request;
-  const maxTokens = scoredOnly ? 0 : params.maxTokens;
-  return { ...request, scored, n: 1, params: { ...params, maxTokens, logprobs: Math.max(0, params.logprobs) } };
+  const { maxTokens, logprobs } = request.params;
+  const params = { ...request.params, maxTokens: scoredOnly ? 0 : maxTokens, logprobs: Math.max(0, logprobs) };
+  return { ...request, scored, n: 1, params };
 });
 
 const commonSources = [
@@ -137,10 +137,9 @@ class Harness {
         maxSource,
         maxTarget,
       };
-      const runner = new ModelRunner(runtime, model, this.options, this.budget, () => 0);
+      this.runners.push(new ModelRunner(runtime, model, this.options, this.budget, () => 0));
       // So small a vocabulary has room for more than these prompts ask.
-      (runner.limits as { scores: number }).scores = scenario.scores;
-      this.runners.push(runner);
+      (this.runners[i]!.limits as { scores: number }).scores = scenario.scores;
     }
     this.natives = runtime.models;
   }
@@ -201,8 +200,7 @@ class Harness {
       if (events === null) continue;
       ran = true;
       this.take(events);
-      const scores = events.reduce((sum, event) => sum + (event.scores?.length ?? 0), 0);
-      assert(scores <= runner.limits.scores, `${scores} scores in a step`);
+      assert(events.flatMap(({ scores }) => scores ?? []).length <= runner.limits.scores, 'too many scores in a step');
       this.checkStep(this.natives[i]!);
       this.checkPages(runner, this.natives[i]!);
     }
