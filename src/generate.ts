@@ -7,7 +7,9 @@ import { Answer } from './generate/answer.ts';
 import { refuse, tokenIds } from './generate/checks.ts';
 import { resolveAnswers, resolveDeadline, resolveParams, resolveStops } from './generate/params.ts';
 import { resolvePrompt } from './generate/prompt.ts';
-import type { GenerateChunk, GenerateRequest, Usage } from './request.ts';
+import { PromptScores, resolvePromptLogprobs } from './generate/prompt-scores.ts';
+import { checkScoreRequest, resolveCandidates, scoreCandidates } from './generate/score.ts';
+import type { GenerateChunk, GenerateRequest, ScoreRequest, ScoreResult, Usage } from './request.ts';
 import type { ServedModel } from './served-model.ts';
 import { TokenizerPool } from './text/pool.ts';
 import type { Tokenizer } from './text/tokenizer.ts';
@@ -89,10 +91,14 @@ export class Generator {
     const model = this.model(request.model);
     const deadline = resolveDeadline(request.timeout, now());
     const n = resolveAnswers(request.n);
+    const promptLogprobs = resolvePromptLogprobs(request, model);
     const stops = resolveStops(request.stop, model);
     const prompt = await within(signal, deadline, whole => resolvePrompt(request, model, this.#pool, whole));
     const fits = this.#engine.roomFor(model.name, prompt.source?.length ?? 0, n);
     const params = resolveParams(request, model, { used: prompt.tokens.length, fits });
+    const promptScores =
+      promptLogprobs === null ? null : new PromptScores(prompt, model.targetTokenizer, promptLogprobs);
+    const scored = promptScores?.scored ?? 0;
 
     const answers = Array.from(
       { length: n },
@@ -104,8 +110,16 @@ export class Generator {
           includeStop: request.includeStop ?? false,
           skipSpecialTokens: request.skipSpecialTokens ?? true,
           context: prompt.context,
+          logprobs: request.logprobs ?? -1,
+          promptScores,
         }),
     );
+    if (params.maxTokens === 0 && scored === 0) {
+      // Nothing is left for the engine to do.
+      const chunk = answers[0]!.take({ id: 0, index: 0, tokens: [], finish: 'length' })!;
+      yield { ...chunk, begin: { promptTokens: prompt.read, cachedTokens: 0, queueTime: 0 } };
+      return { promptTokens: prompt.read.length, completionTokens: 0, cachedTokens: 0 };
+    }
     const controller = new AbortController();
     const abort = () => controller.abort();
     signal?.addEventListener('abort', abort, { once: true });
@@ -120,7 +134,7 @@ export class Generator {
         prompt: Int32Array.from(prompt.tokens),
         n,
         params,
-        scored: 0,
+        scored,
         priority: 0,
         client: null,
         cacheSalt: null,
@@ -150,6 +164,24 @@ export class Generator {
     }
     const completionTokens = answers.reduce((sum, answer) => sum + answer.tokens, 0);
     return { promptTokens: prompt.read.length, completionTokens, cachedTokens };
+  }
+
+  /**
+   * The log-probabilities of candidates, each after the same source or prompt. Aborting the signal cancels in the engine.
+   * @param parallel candidates that are in the engine at a time
+   * @throws RedllmError as generate(), naming a candidate as `candidates.3`
+   */
+  async score(request: ScoreRequest, parallel: number, signal?: AbortSignal): Promise<ScoreResult> {
+    const model = this.model(request.model);
+    checkScoreRequest(request);
+    const deadline = resolveDeadline(request.timeout, now());
+    const [prompt, candidates] = await within(signal, deadline, async whole => {
+      const resolved = await resolvePrompt(request, model, this.#pool, whole);
+      return [resolved, await resolveCandidates(request, model, resolved, this.#pool, whole)] as const;
+    });
+    const submit = (submitted: Omit<SubmitMessage, 'type' | 'id'>, whole: AbortSignal) =>
+      this.#engine.submit(submitted, { signal: whole });
+    return scoreCandidates(request, model, prompt, candidates, { submit, deadline, parallel, signal });
   }
 
   /**

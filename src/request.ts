@@ -27,6 +27,8 @@ export interface GenerateRequest {
   readonly logitBias?: ReadonlyMap<number, number>;
   readonly seed?: number;
   readonly logprobs?: number;
+  /** Alternatives to report with each token that the decoder reads before the answer; only then may maxTokens be 0. n must be 1. */
+  readonly promptLogprobs?: number;
   readonly stop?: readonly string[];
   readonly stopTokens?: readonly number[];
   readonly includeStop?: boolean;
@@ -53,12 +55,25 @@ export interface TokenLogprob {
   }[];
 }
 
+/** A token that was read rather than generated. */
+export interface PromptLogprob extends Omit<TokenLogprob, 'logprob'> {
+  /** null: no token stands before it. */
+  readonly logprob: number | null;
+  /** 1 + number of tokens more probable than it. */
+  readonly rank: number | null;
+}
+
 /** What one of the n answers gained. `text` never ends in half a character nor in what may become a stop string. */
 export interface GenerateChunk {
   readonly index: number;
   readonly text: string;
   readonly tokens: readonly number[];
   readonly logprobs?: readonly TokenLogprob[];
+  /**
+   * Where asked, of the next tokens that the decoder read: the prompt, or the decoder prompt without the server's start
+   * token. They come in order, before the answer, over one chunk or several.
+   */
+  readonly promptLogprobs?: readonly PromptLogprob[];
   /** With the first chunk of a request, whichever answer it belongs to. */
   readonly begin?: {
     /** What the model read: source, then decoder prompt, without the start token that the server adds. As many as Usage counts. */
@@ -72,6 +87,32 @@ export interface GenerateChunk {
     /** The stop string or stop token that ended it; null for the model's own end token and for length. */
     readonly stopReason: string | number | null;
   };
+}
+
+/** Candidates to be scored after one source, or one prompt. */
+export interface ScoreRequest
+  extends Pick<
+    GenerateRequest,
+    'model' | 'prompt' | 'decoderPrompt' | 'addSpecialTokens' | 'truncatePrompt' | 'timeout'
+  > {
+  /** Ids are taken verbatim; text is tokenised as an answer. Not empty. */
+  readonly candidates: readonly (string | readonly number[])[];
+  /** Let each candidate end with an end token. Default: text does, where the model has one, and ids stay as they are. */
+  readonly appendEos?: boolean;
+  /** Alternatives to report with each token. Default 0. */
+  readonly logprobs?: number;
+}
+
+/** The log-probabilities of a candidate's tokens, each after those before it; as many as it has. */
+export interface CandidateScore {
+  readonly logprobs: readonly (PromptLogprob & { readonly logprob: number })[];
+}
+
+export interface ScoreResult {
+  /** In the order of the candidates. */
+  readonly scores: readonly CandidateScore[];
+  /** The source or prompt counts once; the candidates are prompt, too. */
+  readonly usage: Usage;
 }
 
 export interface Usage {

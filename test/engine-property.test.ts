@@ -8,7 +8,7 @@ import fc from 'fast-check';
 import { FairShare } from '../src/engine/fair-share.ts';
 import { MemoryBudget } from '../src/engine/memory-budget.ts';
 import { ModelRunner } from '../src/engine/model-runner.ts';
-import type { EngineOptions, SamplingParams, SequenceEvent } from '../src/engine/protocol.ts';
+import type { EngineOptions, SamplingParams, SequenceEvent, TokenLogprobs } from '../src/engine/protocol.ts';
 import { sequenceSeed } from '../src/engine/sampling.ts';
 import { RedllmError } from '../src/errors.ts';
 import type { ModelSpec } from '../src/models/spec.ts';
@@ -52,7 +52,7 @@ const paramsOf: fc.Arbitrary<SamplingParams> = fc
   })
   .map(params => ({ ...params, endTokens: params.stopTokens.filter(token => token === 1) }));
 
-const requestOf = fc.record({
+const plainRequest = fc.record({
   model: fc.nat(1),
   /** Small numbers choose one of a few common sources, so that some are shared. */
   source: fc.oneof(fc.nat(2), tokens(maxSource)),
@@ -67,6 +67,17 @@ const requestOf = fc.record({
   /** Steps after its arrival at which it, or its first sequence, is cancelled; null: never. */
   cancel: fc.oneof({ weight: 4, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: fc.nat(12) }),
   cancelFirstOnly: fc.boolean(),
+  scored: fc.oneof({ weight: 2, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: fc.nat(23) }),
+  scoredOnly: fc.boolean(),
+});
+
+/** What is scored is one sequence with log-probabilities, and only then may nothing be generated. */
+const requestOf = plainRequest.map(({ scored: most, scoredOnly, ...request }) => {
+  const scored = Math.min(most, promptOf(request).length - 1);
+  if (scored === 0) return { ...request, scored };
+  const { maxTokens, logprobs } = request.params;
+  const params = { ...request.params, maxTokens: scoredOnly ? 0 : maxTokens, logprobs: Math.max(0, logprobs) };
+  return { ...request, scored, n: 1, params };
 });
 
 const commonSources = [
@@ -91,6 +102,8 @@ const scenarios = fc.record({
   requests: fc.array(requestOf, { minLength: 1, maxLength: 14 }),
   maxBatchTokens: fc.integer({ min: 3, max: 60 }),
   maxRows: fc.integer({ min: 3, max: 9 }),
+  /** Scores that a step has room for. */
+  scores: fc.integer({ min: 1, max: 12 }),
   /** From scarce (one request at a time, some never) to ample. */
   pages: fc.oneof(fc.integer({ min: 8, max: 24 }), fc.integer({ min: 8, max: 60 }), fc.constant(2000)),
 });
@@ -101,6 +114,7 @@ type Wanted = Scenario['requests'][number];
 interface Answer {
   readonly tokens: number[];
   readonly logprobs: number[];
+  readonly scores: TokenLogprobs[];
   finish: string | null;
 }
 
@@ -142,6 +156,8 @@ class Harness {
         maxTarget,
       };
       this.runners.push(new ModelRunner(runtime, model, this.options, shared));
+      // So small a vocabulary has room for more than these prompts ask.
+      (this.runners[i]!.limits as { scores: number }).scores = scenario.scores;
     }
     this.natives = runtime.models;
   }
@@ -154,7 +170,7 @@ class Harness {
   submit(id: number): void {
     const request = this.wanted[id]!;
     const source = this.source(request);
-    const { params, n, priority, client, cacheSalt } = request;
+    const { params, n, priority, client, cacheSalt, scored } = request;
     const prompt = promptOf(request);
     try {
       this.runners[request.model]!.scheduler.submit({
@@ -166,7 +182,7 @@ class Harness {
         n,
         params,
         deadline: null,
-        scored: 0,
+        scored,
         priority,
         client,
         cacheSalt,
@@ -179,7 +195,7 @@ class Harness {
       this.refused.add(id);
       return;
     }
-    for (let i = 0; i < n; i++) this.answers.set(`${id}/${i}`, { tokens: [], logprobs: [], finish: null });
+    for (let i = 0; i < n; i++) this.answers.set(`${id}/${i}`, { tokens: [], logprobs: [], scores: [], finish: null });
   }
 
   take(events: readonly SequenceEvent[]): void {
@@ -189,6 +205,7 @@ class Harness {
       assert.equal(answer.finish, null, 'an event after the finish');
       answer.tokens.push(...event.tokens);
       for (const { logprob } of event.logprobs ?? []) answer.logprobs.push(logprob);
+      answer.scores.push(...(event.scores ?? []));
       answer.finish = event.finish ?? null;
     }
   }
@@ -202,6 +219,7 @@ class Harness {
       if (events === null) continue;
       ran = true;
       this.take(events);
+      assert(events.flatMap(({ scores }) => scores ?? []).length <= runner.limits.scores, 'too many scores in a step');
       this.checkStep(this.natives[i]!);
       this.checkPages(runner, this.natives[i]!);
     }
@@ -255,15 +273,18 @@ class Harness {
           promptOf(request),
           request.params,
           seed,
+          request.scored,
         );
         if (answer.finish === 'cancelled') {
           assert.notEqual(request.cancel, null);
           assert.deepEqual(answer.tokens, expected.tokens.slice(0, answer.tokens.length));
+          assert.deepEqual(answer.scores, expected.scores.slice(0, answer.scores.length));
           continue;
         }
         const { tokens, finish } = expected;
         assert.deepEqual({ tokens: answer.tokens, finish: answer.finish }, { tokens, finish }, `answer ${id}/${i}`);
         if (request.params.logprobs >= 0) assert.deepEqual(answer.logprobs, expected.logprobs);
+        assert.deepEqual(answer.scores, expected.scores, `scores ${id}`);
       }
     }
   }

@@ -67,11 +67,17 @@ const completions: [string, object, number, string, string?][] = [
   ['a stop of another type', { stop: 7 }, 400, 'stop'],
   ['stream "yes"', { stream: 'yes' }, 400, 'stream'],
   ['stream_options without stream', { stream_options: { include_usage: true } }, 400, 'stream_options'],
-  ['echo with logprobs', { echo: true, logprobs: 1 }, 400, 'echo', 'unsupported'],
+  ['max_tokens 0 with echo alone', { max_tokens: 0, echo: true }, 400, 'max_tokens'],
+  ['max_tokens 0 with logprobs alone', { max_tokens: 0, logprobs: 1 }, 400, 'max_tokens'],
+  ['max_tokens -1 with scores', { max_tokens: -1, prompt_logprobs: 1 }, 400, 'max_tokens'],
+  ['echo with logprobs of several answers', { echo: true, logprobs: 1, n: 2 }, 400, 'n', 'unsupported'],
   ['best_of above n', { best_of: 3 }, 400, 'best_of', 'unsupported'],
   ['a suffix', { suffix: 'x' }, 400, 'suffix', 'unsupported'],
   ['beams', { use_beam_search: true }, 400, 'use_beam_search', 'unsupported'],
-  ['log-probabilities of the prompt', { prompt_logprobs: 0 }, 400, 'prompt_logprobs', 'unsupported'],
+  ['all log-probabilities of the prompt', { prompt_logprobs: -1 }, 400, 'prompt_logprobs'],
+  ['too many log-probabilities of the prompt', { prompt_logprobs: 21 }, 400, 'prompt_logprobs'],
+  ['log-probabilities of the prompt that are no number', { prompt_logprobs: true }, 400, 'prompt_logprobs'],
+  ['log-probabilities of the prompt of several answers', { prompt_logprobs: 0, n: 2 }, 400, 'n', 'unsupported'],
   ['JSON output', { response_format: { type: 'json_object' } }, 400, 'response_format', 'unsupported'],
   ['a response_format of another type', { response_format: 'text' }, 400, 'response_format', 'unsupported'],
   ['a grammar', { guided_grammar: 'x' }, 400, 'guided_grammar', 'unsupported'],
@@ -109,6 +115,8 @@ const chats: [string, object, string, string?][] = [
   ['a part without a type', { messages: [{ role: 'user', content: [{ text: 'x' }] }] }, 'messages.0.content.0.type'],
   ['logprobs 1', { logprobs: 1 }, 'logprobs'],
   ['top_logprobs alone', { top_logprobs: 2 }, 'top_logprobs'],
+  ['max_tokens 0', { max_tokens: 0, prompt_logprobs: 1 }, 'max_tokens'],
+  ['log-probabilities of the prompt of several answers', { prompt_logprobs: 0, n: 2 }, 'n', 'unsupported'],
   ['tools', { tools: [{ type: 'function' }] }, 'tools', 'unsupported'],
   ['a template of its own', { chat_template: 'x' }, 'chat_template', 'unsupported'],
 ];
@@ -136,7 +144,7 @@ const bodies: [string, string | Buffer, number, string][] = [
 ];
 
 for (const [what, body, status, code] of bodies)
-  for (const url of ['/v1/completions', '/v1/chat/completions', '/tokenize'])
+  for (const url of ['/v1/completions', '/v1/chat/completions', '/v1/score', '/tokenize'])
     test(`${url}: ${what}`, async () => {
       const answer = await post(url, body);
       assert.deepEqual([answer.status, answer.error.code], [status, code]);

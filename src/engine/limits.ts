@@ -4,6 +4,7 @@ import type { ModelFootprint, StepLimits } from '../native.ts';
 import type { PageTables } from './page-tables.ts';
 import type { PlanSizes } from './plan.ts';
 import type { EngineOptions, ModelToLoad, SubmitMessage } from './protocol.ts';
+import { scoresAStep } from './scoring.ts';
 import type { SourceCache } from './source-cache.ts';
 
 /** Most alternatives that a request may ask to see with each token. */
@@ -18,6 +19,8 @@ export interface ModelLimits {
   /** Tokens of a step, source and decoder together. */
   readonly batchTokens: number;
   readonly rows: number;
+  /** Score samples of a step, beside one ordinary sample a row. */
+  readonly scores: number;
   readonly maxSource: number;
   readonly maxTarget: number;
   /** A prompt cannot be cut: its tokens see each other. */
@@ -34,6 +37,7 @@ export function modelLimits(model: ModelToLoad, options: EngineOptions, footprin
     batchTokens: options.maxBatchTokens,
     // Every row can then move by at least one token in a step.
     rows: Math.min(options.maxRows, options.maxBatchTokens),
+    scores: scoresAStep(model.spec.vocabulary.target),
     ...fittingLengths(model, options.kvMemory, footprint),
     wholePrompts: model.spec.mask === 'prefix',
     encoder: model.spec.encoder !== undefined,
@@ -91,7 +95,7 @@ export function stepLimits(limits: ModelLimits): StepLimits {
     // One source that was begun, and those of a step that fit it.
     sourceTokens: limits.encoder ? maxSource + batchTokens : 0,
     sources: limits.encoder ? rows : 0,
-    samples: rows,
+    samples: rows + limits.scores,
     alternatives: maxAlternatives,
     maxSource,
     maxTarget,
@@ -140,7 +144,8 @@ export function checkRequest(
       { param: 'prompt' },
     );
   }
-  if (prompt.length >= limits.maxTarget) {
+  checkScored(message);
+  if (prompt.length >= limits.maxTarget + (params.maxTokens === 0 ? 1 : 0)) {
     throw new RedllmError(
       'context_length_exceeded',
       `The ${source ? 'decoder prompt' : 'prompt'} has ${prompt.length} tokens, but this model takes at most ${limits.maxTarget} of prompt and answer together.`,
@@ -154,7 +159,7 @@ export function checkRequest(
       { param: 'max_tokens' },
     );
   }
-  if (!Number.isInteger(params.maxTokens) || params.maxTokens < 1) {
+  if (!Number.isInteger(params.maxTokens) || params.maxTokens < (message.scored > 0 ? 0 : 1)) {
     throw new RedllmError('invalid_value', 'max_tokens must be a whole number of at least 1.', { param: 'max_tokens' });
   }
   if (!Number.isInteger(n) || n < 1 || n > limits.rows) {
@@ -189,6 +194,17 @@ export function checkRequest(
       { param: 'max_tokens' },
     );
   }
+}
+
+/** The first token of a prompt follows nothing, so it has no score. */
+function checkScored({ scored, prompt, n, params }: SubmitMessage): void {
+  const refuse = (param: string, message: string) => new RedllmError('invalid_value', message, { param });
+  if (!Number.isInteger(scored) || scored < 0 || scored >= prompt.length)
+    throw refuse('scored', `scored is ${scored}, but must be less than the ${prompt.length} tokens of the prompt.`);
+  if (scored === 0) return;
+  if (n !== 1) throw refuse('n', `n is ${n}, but must be 1 where tokens of the prompt are scored.`);
+  if (params.beam !== null) throw refuse('use_beam_search', 'Tokens of the prompt are not scored in a beam search.');
+  if (!(params.logprobs >= 0)) throw refuse('logprobs', 'logprobs must be at least 0 where tokens are scored.');
 }
 
 /** Native code indexes by these: a token that is none would end the engine for everyone. */

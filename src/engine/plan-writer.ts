@@ -7,6 +7,7 @@ import type { ModelLimits } from './limits.ts';
 import { COUNT, type Plan } from './plan.ts';
 import { bannedTokens, forcedToken } from './sampling.ts';
 import type { SampleResult, StepPlan, StepRow } from './scheduler.ts';
+import { prefixOf, scoreQueries } from './scoring.ts';
 import type { Sequence } from './sequence.ts';
 import type { Source } from './source-cache.ts';
 
@@ -82,13 +83,13 @@ export class PlanWriter {
     fits(rows.length, plan.rowIndex, 'rows');
     for (let i = 0; i < rows.length; i++) {
       const { sequence, start, count } = rows[i]!;
-      const { source, prefix } = sequence.request;
+      const { source } = sequence.request;
       const sourceLength = source?.tokens.length ?? 0;
       fits(token + count, plan.tokens, 'tokens');
       plan.rowStart[i] = token;
       plan.rowIndex[i] = start;
       plan.rowPosition[i] = start + (this.#afterSource ? sourceLength : 0);
-      plan.rowPrefix[i] = this.#prefixMask ? prefix : 0;
+      plan.rowPrefix[i] = this.#prefixMask ? prefixOf(sequence.request) : 0;
       plan.rowSourceLength[i] = sourceLength;
       plan.rowGroup[i] = source === null ? -1 : this.#groupOf(source);
       for (let k = start; k < start + count; k++) plan.tokens[token++] = sequence.token(k);
@@ -137,7 +138,9 @@ export class PlanWriter {
     plan.biasStart[0] = 0;
     plan.historyStart[0] = 0;
     for (let i = 0; i < rows.length; i++) {
-      const { sequence, sampled } = rows[i]!;
+      const { sequence, sampled, scored } = rows[i]!;
+      if (scored > 0) this.#writeScores(sample, plan.rowStart[i]!, rows[i]!);
+      sample += scored;
       if (!sampled) continue;
       const { params } = sequence.request;
       const generated = sequence.generated.length;
@@ -161,6 +164,28 @@ export class PlanWriter {
     }
     plan.counts[COUNT.samples] = sample;
     plan.counts[COUNT.histories] = histories;
+  }
+
+  /** Samples whose token is known: of the model's own distribution, without history or bias. */
+  #writeScores(sample: number, rowStart: number, { sequence, start, scored }: StepRow): void {
+    const plan = this.#plan;
+    fits(sample + scored, plan.sampleToken, 'samples');
+    for (const { query, target } of scoreQueries(sequence, start, scored)) {
+      plan.sampleToken[sample] = rowStart + query;
+      plan.sampleSlot[sample] = -1;
+      plan.step[sample] = 0;
+      plan.forced[sample] = target;
+      plan.alternatives[sample] = sequence.request.params.logprobs;
+      plan.temperature[sample] = 0;
+      plan.topK[sample] = 0;
+      plan.topP[sample] = 1;
+      plan.minP[sample] = 0;
+      plan.repetition[sample] = 1;
+      plan.presence[sample] = 0;
+      plan.frequency[sample] = 0;
+      plan.biasStart[sample + 1] = plan.biasStart[sample]!;
+      sample++;
+    }
   }
 
   #writeBias(sample: number, sequence: Sequence): void {
@@ -191,7 +216,7 @@ export class PlanWriter {
     sequence.historySet = true;
   }
 
-  /** What the last step sampled, in the order of the plan's sampled rows. */
+  /** What the last step sampled, in the order of the plan's samples. */
   read(): SampleResult[] {
     const plan = this.#plan;
     const results = new Array<SampleResult>(plan.counts[COUNT.samples]!);

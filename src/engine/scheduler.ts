@@ -22,6 +22,7 @@ import type { PagePool } from './pages.ts';
 import type { PrefixCache } from './prefix-cache.ts';
 import type { FinishReason, SequenceEvent, SubmitMessage, TokenLogprobs } from './protocol.ts';
 import { RequestLine } from './request-line.ts';
+import { firstQueryNeeded, scoresOf, tokensWithin } from './scoring.ts';
 import { Request, type Sequence } from './sequence.ts';
 import type { SourceCache } from './source-cache.ts';
 
@@ -32,6 +33,8 @@ export interface StepRow {
   readonly count: number;
   /** Whether the last of them is followed by a new token. */
   readonly sampled: boolean;
+  /** Scores that its tokens give: samples that come before that of the new token. */
+  readonly scored: number;
 }
 
 export interface StepPlan {
@@ -41,7 +44,7 @@ export interface StepPlan {
   readonly copies: PageCopy[];
 }
 
-/** What one sampled row gained; in the order of the plan's sampled rows. */
+/** What one sample gave; in the order of the plan's samples: row by row, the scores before the new token. */
 export interface SampleResult {
   readonly token: number;
   readonly logprobs?: TokenLogprobs;
@@ -51,6 +54,8 @@ export interface SampleResult {
 export interface Room {
   /** Tokens; below 0 after something that could not be cut. */
   left: number;
+  /** Score samples. */
+  scores: number;
   /** Whether anything but decode rows is planned. */
   filling: boolean;
   /** Tokens of histories to set. */
@@ -154,6 +159,7 @@ export class Scheduler implements MemoryOwner {
     this.#step = step;
     const room: Room = {
       left: limits.batchTokens,
+      scores: limits.scores,
       filling: false,
       histories: historyTokens(limits),
     };
@@ -196,12 +202,15 @@ export class Scheduler implements MemoryOwner {
     for (const sequence of request.sequences) {
       if (sequence.finish !== null || sequence.decoding || this.#waitsForLeader(sequence)) continue;
       this.#attach(sequence);
-      const whole = limits.wholePrompts && sequence.computed < request.prefix;
-      if (whole && !fitsWhole(room, sequence.pending)) return false;
-      const count = whole ? sequence.pending : Math.min(sequence.pending, room.left);
-      if (count <= 0 || !this.#addRow(step, room, sequence, count)) return false;
+      if (sequence.pending === 0) continue;
+      // What sees each other is computed whole; what follows it can be cut.
+      const prefix = limits.wholePrompts ? Math.max(0, request.prefix - sequence.computed) : 0;
+      if (prefix > 0 && !fitsWhole(room, prefix)) return false;
+      const wanted = Math.max(prefix, Math.min(sequence.pending, room.left));
+      const count = tokensWithin(sequence, wanted, room.scores);
+      if (count <= 0 || count < prefix || !this.#addRow(step, room, sequence, count)) return false;
       room.filling = true;
-      if (count < sequence.length - sequence.computed) return false;
+      if (count < sequence.pending) return false;
     }
     return true;
   }
@@ -221,8 +230,7 @@ export class Scheduler implements MemoryOwner {
     const { request } = sequence;
     const { prefixes } = this.#parts;
     if (prefixes === null || !sequence.cacheable) return;
-    // The query before the first scored token is needed, and the one before the next token.
-    prefixes.attach(sequence, request.scored > 0 ? request.prefix - 1 : sequence.length - 1);
+    prefixes.attach(sequence, request.scored > 0 ? firstQueryNeeded(request) : sequence.length - 1);
     if (!request.reported && sequence.index === 0 && !request.preempted) request.cachedTokens += sequence.computed;
   }
 
@@ -231,6 +239,7 @@ export class Scheduler implements MemoryOwner {
     const { tables, now } = this.#parts;
     const start = sequence.computed;
     const sampled = start + count === sequence.length;
+    const scored = scoresOf(sequence, start, count);
     const history = sampled && sequence.slot >= 0 && !sequence.historySet ? sequence.length : 0;
     if (history > room.histories) return false;
     if (!tables.grow(sequence, start, start + count, step.copies)) {
@@ -239,7 +248,8 @@ export class Scheduler implements MemoryOwner {
     }
     room.histories -= history;
     room.left -= count;
-    step.rows.push({ sequence, start, count, sampled });
+    room.scores -= scored;
+    step.rows.push({ sequence, start, count, sampled, scored });
     sequence.request.started ??= now();
     return true;
   }
@@ -252,7 +262,7 @@ export class Scheduler implements MemoryOwner {
     sequence.cacheable = false;
   }
 
-  /** Takes in what the step's sampled rows gained, in the plan's order. @returns events for the requests' owners */
+  /** Takes in what the step's samples gave, in the plan's order. @returns events for the requests' owners */
   finishStep(results: readonly SampleResult[]): SequenceEvent[] {
     const step = this.#step;
     if (step === null) throw new Error('scheduler: a step is finished that was not planned');
@@ -261,15 +271,33 @@ export class Scheduler implements MemoryOwner {
     this.#parts.tables.copied(step.copies);
     const events: SequenceEvent[] = [];
     let sample = 0;
-    for (const { sequence, count, sampled } of step.rows) {
+    for (const { sequence, count, sampled, scored } of step.rows) {
       sequence.computed += count;
       if (sequence.cacheable) this.#parts.prefixes?.extend(sequence);
+      if (scored > 0) events.push(this.#takeScores(sequence, results.slice(sample, sample + scored)));
+      sample += scored;
       if (!sampled) continue;
       const result = results[sample++];
       if (result === undefined) throw new Error('scheduler: a sampled row has no result');
       events.push(this.#take(sequence, result));
     }
     return events;
+  }
+
+  #takeScores(sequence: Sequence, results: readonly SampleResult[]): SequenceEvent {
+    const { request } = sequence;
+    sequence.scoresReported += results.length;
+    const done = request.params.maxTokens === 0 && sequence.scoresReported === request.scored;
+    const event: SequenceEvent = {
+      id: request.id,
+      index: sequence.index,
+      tokens: [],
+      scores: results.map(({ logprobs }) => logprobs!),
+      ...(done && { finish: 'length' }),
+      ...this.#firstEvent(request),
+    };
+    if (done) this.#finish(sequence, 'length');
+    return event;
   }
 
   #take(sequence: Sequence, result: SampleResult): SequenceEvent {

@@ -15,6 +15,8 @@ export class Sequence {
   readonly generated: number[] = [];
   /** How many of its tokens, prompt first, have their keys and values in pages. */
   computed = 0;
+  /** Scores that have gone out; what is computed anew after a preemption does not give them again. */
+  scoresReported = 0;
   /** Page tables by self group; -1 where a windowed group has freed a page. */
   readonly tables: Int32Array[] = [];
   /** By self group: the page whose first tokens are its next ones; it writes the others, so it copies it first. null: none. */
@@ -42,9 +44,9 @@ export class Sequence {
     return this.request.prompt.length + this.generated.length;
   }
 
-  /** Tokens whose keys and values are still to be computed. */
+  /** Tokens whose keys and values are still to be computed: not the last one where nothing follows it. */
   get pending(): number {
-    return this.length - this.computed;
+    return this.length - (this.request.params.maxTokens === 0 ? 1 : 0) - this.computed;
   }
 
   /** Whether only the token it generated last is left to compute. */
@@ -62,6 +64,8 @@ export class Request {
   readonly id: number;
   readonly sourceTokens: Int32Array | null;
   readonly prompt: Int32Array;
+  /** How many of the prompt's last tokens get scores. */
+  readonly scored: number;
   readonly params: SamplingParams;
   readonly penalties: boolean;
   readonly stopTokens: ReadonlySet<number>;
@@ -69,8 +73,6 @@ export class Request {
   /** Milliseconds of the engine's clock. */
   readonly arrival: number;
   readonly deadline: number | null;
-  /** The last so many prompt tokens are scored. */
-  readonly scored: number;
   /** Prompt tokens that see each other where the model's mask is prefix-LM. */
   readonly prefix: number;
   readonly cacheSalt: string | null;
@@ -94,12 +96,12 @@ export class Request {
     this.id = message.id;
     this.sourceTokens = message.source;
     this.prompt = message.prompt;
+    this.scored = message.scored;
     this.params = message.params;
     this.penalties = usesPenalties(message.params);
     this.stopTokens = new Set(message.params.stopTokens);
     this.arrival = arrival;
     this.deadline = message.deadline;
-    this.scored = message.scored;
     this.prefix = message.prompt.length - message.scored;
     this.cacheSalt = message.cacheSalt;
     this.priority = message.priority;

@@ -4,6 +4,8 @@ import type { GenerateChunk, TokenLogprob } from '../request.ts';
 import { Detokenizer } from '../text/detokenizer.ts';
 import { StopMatcher } from '../text/stop.ts';
 import type { Tokenizer } from '../text/tokenizer.ts';
+import type { PromptScores } from './prompt-scores.ts';
+import { namedLogprob } from './token-names.ts';
 
 export interface AnswerOptions {
   /** null: the chunks carry tokens and no text. */
@@ -14,6 +16,10 @@ export interface AnswerOptions {
   readonly skipSpecialTokens: boolean;
   /** Tokens that the answer continues. */
   readonly context: readonly number[];
+  /** Alternatives to report with each token; -1: no log-probabilities, whatever the engine reports. */
+  readonly logprobs: number;
+  /** null: log-probabilities of the prompt are not asked for. */
+  readonly promptScores: PromptScores | null;
 }
 
 export class Answer {
@@ -62,13 +68,16 @@ export class Answer {
       stop = found.stop;
       text += found.text + (stop === null ? this.#matcher.finish() : '');
     }
-    if (taken === 0 && text === '' && event.finish === undefined) return null;
+    const promptLogprobs = this.#options.promptScores?.take(event.scores ?? []) ?? [];
+    if (taken === 0 && text === '' && event.finish === undefined && promptLogprobs.length === 0) return null;
     this.#done = stop !== null || event.finish !== undefined;
     return {
       index: this.#index,
       text,
       tokens: event.tokens.slice(0, taken),
-      ...(event.logprobs && { logprobs: this.#logprobs(event.tokens, event.logprobs.slice(0, taken)) }),
+      ...(event.logprobs &&
+        this.#options.logprobs >= 0 && { logprobs: this.#logprobs(event.tokens, event.logprobs.slice(0, taken)) }),
+      ...(promptLogprobs.length > 0 && { promptLogprobs }),
       ...(this.#done && { finish: finishOf(event, stop) }),
     };
   }
@@ -85,17 +94,11 @@ export class Answer {
   }
 
   #logprobs(tokens: readonly number[], logprobs: readonly TokenLogprobs[]): TokenLogprob[] {
-    return logprobs.map(({ logprob, top }, at) => ({
-      ...this.#named(tokens[at]!, logprob),
-      top: top.map(([token, its]) => this.#named(token, its)),
-    }));
-  }
-
-  #named(token: number, logprob: number): Omit<TokenLogprob, 'top'> {
-    const bytes = this.#options.tokenizer?.tokenBytes(token) ?? new Uint8Array();
-    // Without a tokenizer a token still needs a name of its own; this is vLLM's.
-    const text = this.#options.tokenizer ? Buffer.from(bytes).toString() : `token_id:${token}`;
-    return { token, text, bytes: Array.from(bytes), logprob };
+    const { tokenizer, logprobs: alternatives } = this.#options;
+    return logprobs.map((its, at) => {
+      const { rank: _, ...logprob } = namedLogprob(tokenizer, tokens[at]!, its, alternatives);
+      return logprob;
+    });
   }
 }
 

@@ -36,7 +36,7 @@ export interface Room {
 export function resolveParams(request: GenerateRequest, model: ServedModel, room: Room): SamplingParams {
   const { defaults } = model;
   const vocabulary = model.spec.vocabulary.target;
-  const maxTokens = resolveMaxTokens(request.maxTokens, model, room);
+  const maxTokens = resolveMaxTokens(request, model, room);
   const endTokens = request.ignoreEos ? [] : defaults.endTokens;
   const topK = integer('top_k', request.topK ?? defaults.topK ?? 0, { min: -1 });
   return {
@@ -57,8 +57,7 @@ export function resolveParams(request: GenerateRequest, model: ServedModel, room
     frequencyPenalty: number('frequency_penalty', request.frequencyPenalty ?? 0, { min: -2, max: 2 }),
     logitBias: resolveBias(request.logitBias, vocabulary),
     seed: resolveSeed(request.seed),
-    logprobs:
-      request.logprobs === undefined ? -1 : integer('logprobs', request.logprobs, { min: 0, max: LIMITS.alternatives }),
+    logprobs: Math.max(resolveLogprobs(request.logprobs), request.promptLogprobs ?? -1),
     stopTokens: [...new Set([...resolveStopTokens(request.stopTokens ?? [], vocabulary), ...endTokens])],
     endTokens,
     forcedFirst: resolveForced('forced_bos_token_id', request.forcedFirst, defaults.forcedFirst, vocabulary),
@@ -68,6 +67,37 @@ export function resolveParams(request: GenerateRequest, model: ServedModel, room
     allowedTokens: null,
     beam: null,
   };
+}
+
+/** For tokens that are only scored, each with so many alternatives: nothing is chosen, and nothing altered. */
+export function scoringParams(logprobs: number): SamplingParams {
+  return {
+    maxTokens: 0,
+    minTokens: 0,
+    temperature: 0,
+    topK: 0,
+    topP: 1,
+    minP: 0,
+    repetitionPenalty: 1,
+    presencePenalty: 0,
+    frequencyPenalty: 0,
+    logitBias: [],
+    seed: [0, 0],
+    logprobs,
+    stopTokens: [],
+    endTokens: [],
+    forcedFirst: null,
+    forcedLast: null,
+    noRepeatNgram: 0,
+    badWords: [],
+    allowedTokens: null,
+    beam: null,
+  };
+}
+
+/** Alternatives with each generated token; -1: no log-probabilities. */
+function resolveLogprobs(asked: number | undefined): number {
+  return asked === undefined ? -1 : integer('logprobs', asked, { min: 0, max: LIMITS.alternatives });
 }
 
 /** @throws RedllmError `invalid_value` with param `n` */
@@ -101,14 +131,18 @@ function resolveTemperature(temperature: number): number {
   throw refuse('temperature', `temperature must be 0 (greedy) or at least ${min.toFixed(5)}, not ${temperature}.`);
 }
 
-function resolveMaxTokens(asked: number | undefined, model: ServedModel, { used, fits }: Room): number {
+function resolveMaxTokens(
+  { maxTokens: asked, promptLogprobs }: GenerateRequest,
+  model: ServedModel,
+  { used, fits }: Room,
+): number {
   const room = model.maxTarget - used;
   if (asked === undefined) {
     // Memory is promised for the whole answer, so one without a length must not take it all from the others.
     const share = Math.max(UNNAMED.tokens, Math.floor(fits * UNNAMED.share));
     return Math.max(1, Math.min(model.defaults.maxNewTokens ?? share, room, fits - used));
   }
-  const maxTokens = integer('max_tokens', asked, { min: 1 });
+  const maxTokens = integer('max_tokens', asked, { min: promptLogprobs === undefined ? 1 : 0 });
   if (maxTokens <= room) return maxTokens;
   throw new RedllmError(
     'context_length_exceeded',

@@ -2,13 +2,18 @@
 import type { ServerResponse } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { RedllmError } from '../errors.ts';
-import type { Call, ServerContext } from './call.ts';
+import type { Call, ServerContext, WholeCall } from './call.ts';
 import type { Ticket } from './drain.ts';
 import { report } from './error-handler.ts';
 import { EventStream } from './sse.ts';
 
 /** @throws RedllmError for all that fails before the first byte of the answer */
-export async function answer(context: ServerContext, call: Call, request: FastifyRequest, reply: FastifyReply) {
+export async function answer(
+  context: ServerContext,
+  call: Call | WholeCall,
+  request: FastifyRequest,
+  reply: FastifyReply,
+) {
   const ticket = context.drain.enter();
   const gone = () => ticket.cancel(new RedllmError('cancelled', 'The client closed the connection.'));
   reply.raw.once('close', gone);

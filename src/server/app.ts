@@ -16,6 +16,7 @@ import { metered } from './metered.ts';
 import { Metrics } from './metrics.ts';
 import { modelRoutes } from './models.ts';
 import { defaultServerOptions, type ServerOptions } from './options.ts';
+import { readScore } from './score.ts';
 import { SocketSession } from './socket.ts';
 import { tokenizeRoutes } from './tokenize.ts';
 
@@ -77,6 +78,10 @@ export async function buildApp(parts: {
   tokenizeRoutes(app, context);
   textRoutes(app, context, '/v1/completions', readCompletion);
   textRoutes(app, context, '/v1/chat/completions', readChat);
+  app.post('/v1/score', async (request, reply) => {
+    if (drain.draining) throw drain.refusal();
+    return answer(context, readScore(context, request.body), request, reply);
+  });
   await app.ready();
   const close = async () => {
     await drain.drain(options.shutdownTimeout);

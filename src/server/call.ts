@@ -24,6 +24,11 @@ export interface Call {
   whole(ticket: Ticket): Promise<object>;
 }
 
+/** One that is only ever answered in one object. */
+export interface WholeCall extends Pick<Call, 'whole'> {
+  readonly stream: false;
+}
+
 /** Reads and checks a body. @throws RedllmError */
 export type CallReader = (context: ServerContext, body: unknown) => Call;
 
@@ -79,11 +84,13 @@ export type Begun = Map<number, NonNullable<GenerateChunk['begin']>>;
 function join(chunks: readonly GenerateChunk[], index: number): GenerateChunk {
   const finish = chunks.at(-1)?.finish;
   const logprobs = chunks.flatMap(chunk => chunk.logprobs ?? []);
+  const promptLogprobs = chunks.flatMap(chunk => chunk.promptLogprobs ?? []);
   return {
     index,
     text: chunks.map(chunk => chunk.text).join(''),
     tokens: chunks.flatMap(chunk => chunk.tokens),
     ...(chunks.some(chunk => chunk.logprobs) && { logprobs }),
+    ...(promptLogprobs.length > 0 && { promptLogprobs }),
     ...(finish && { finish }),
   };
 }
@@ -108,6 +115,7 @@ export function isNews(chunk: GenerateChunk, withIds: boolean): boolean {
     chunk.text !== '' ||
     chunk.finish !== undefined ||
     (withIds && chunk.tokens.length > 0) ||
-    (chunk.logprobs?.length ?? 0) > 0
+    (chunk.logprobs?.length ?? 0) > 0 ||
+    (chunk.promptLogprobs?.length ?? 0) > 0
   );
 }

@@ -1,10 +1,11 @@
 /** POST /v1/chat/completions: messages in, one message out (or n). */
-import type { GenerateRequest, Usage } from '../request.ts';
+import type { GenerateChunk, GenerateRequest, Usage } from '../request.ts';
 import { type Call, collect, isNews, Run, RunningUsage, type ServerContext } from './call.ts';
 import { chatChoice, chatHead, endDelta, roleDelta, textDelta } from './chat-object.ts';
 import { renderChat } from './chat-prompt.ts';
 import type { ServedModelLike } from './contracts.ts';
 import type { Ticket } from './drain.ts';
+import { promptLogprobs } from './logprobs.ts';
 import { type ChatBody, parseChat, toParams } from './schemas.ts';
 import { usageObject } from './usage.ts';
 
@@ -18,6 +19,11 @@ export function readChat(context: ServerContext, body: unknown): Call {
   const withIds = fields.return_token_ids === true;
   const withUsage = fields.stream_options?.include_usage === true;
   const continuous = withUsage && fields.stream_options?.continuous_usage_stats === true;
+
+  const scoresOf = ({ promptLogprobs: scores }: Pick<GenerateChunk, 'promptLogprobs'>) =>
+    scores && fields.prompt_logprobs !== undefined
+      ? { prompt_logprobs: promptLogprobs(scores, fields.prompt_logprobs) }
+      : {};
 
   async function* chunks(ticket: Ticket): AsyncGenerator<object, Usage> {
     const run = new Run(context, [request], ticket);
@@ -37,7 +43,7 @@ export function readChat(context: ServerContext, body: unknown): Call {
         yield made(roleDelta(index), withIds && chunk.begin ? { prompt_token_ids: chunk.begin.promptTokens } : {});
       }
       const { finish: _, ...gained } = chunk;
-      if (isNews(gained, withIds)) yield made(textDelta(index, gained, withIds));
+      if (isNews(gained, withIds)) yield made(textDelta(index, gained, withIds), scoresOf(gained));
       if (chunk.finish) yield made(endDelta(index, chunk));
     }
     if (withUsage) yield { ...head, choices: [], usage: usageObject(run.usage) };
@@ -49,7 +55,8 @@ export function readChat(context: ServerContext, body: unknown): Call {
     const { answers, begun } = await collect(run, fields.n ?? 1);
     const choices = answers.map((chunk, index) => chatChoice(index, chunk, withIds));
     const prompt = withIds ? { prompt_token_ids: begun.get(0)?.promptTokens ?? null } : {};
-    return { ...head, choices, usage: usageObject(run.usage), ...prompt };
+    const scores = scoresOf({ promptLogprobs: [], ...answers[0] });
+    return { ...head, choices, usage: usageObject(run.usage), ...prompt, ...scores };
   }
 
   return { stream, chunks, whole };

@@ -1,7 +1,7 @@
 /** Text completions on the wire: the whole answer and the chunk of a stream, which differ in little. */
 import { randomUUID } from 'node:crypto';
 import type { GenerateChunk } from '../request.ts';
-import { completionLogprobs } from './logprobs.ts';
+import { completionLogprobs, promptLogprobs, textLength } from './logprobs.ts';
 
 export interface CompletionHead {
   readonly id: string;
@@ -20,6 +20,24 @@ export function completionHead(model: string, requestId: string | undefined): Co
   };
 }
 
+/** Alternatives that are reported with each token; undefined: no log-probabilities are. */
+export interface AskedLogprobs {
+  readonly generated: number | undefined;
+  /** In `logprobs`, before those of the answer. */
+  readonly echoed: boolean;
+  /** In `prompt_logprobs`. */
+  readonly prompt: number | undefined;
+}
+
+/** Tokens whose log-probabilities stand in `logprobs`. */
+const listed = (chunk: GenerateChunk, { echoed }: AskedLogprobs) => [
+  ...((echoed && chunk.promptLogprobs) || []),
+  ...(chunk.logprobs ?? []),
+];
+
+/** Characters of the tokens that this chunk adds to `logprobs`. */
+export const listedLength = (chunk: GenerateChunk, asked: AskedLogprobs) => textLength(listed(chunk, asked));
+
 export interface CompletionChoiceParts {
   readonly index: number;
   readonly chunk: GenerateChunk;
@@ -27,17 +45,24 @@ export interface CompletionChoiceParts {
   readonly echo: string;
   /** Characters of the answer before this chunk. */
   readonly offset: number;
+  readonly asked: AskedLogprobs;
   /** Present: report token ids, and the prompt's own with this chunk. */
   readonly tokenIds?: { readonly prompt: readonly number[] | null };
 }
 
-export function completionChoice({ index, chunk, echo, offset, tokenIds }: CompletionChoiceParts) {
+export function completionChoice({ index, chunk, echo, offset, asked, tokenIds }: CompletionChoiceParts) {
+  const tokens = listed(chunk, asked);
   return {
     index,
     text: echo + chunk.text,
-    logprobs: chunk.logprobs ? completionLogprobs(chunk.logprobs, offset) : null,
+    logprobs:
+      asked.generated !== undefined && (chunk.logprobs || tokens.length > 0)
+        ? completionLogprobs(tokens, asked.generated, offset)
+        : null,
     finish_reason: chunk.finish?.reason ?? null,
     stop_reason: chunk.finish?.stopReason ?? null,
+    ...(asked.prompt !== undefined &&
+      chunk.promptLogprobs && { prompt_logprobs: promptLogprobs(chunk.promptLogprobs, asked.prompt) }),
     ...(tokenIds && { token_ids: chunk.tokens, ...(tokenIds.prompt && { prompt_token_ids: tokenIds.prompt }) }),
   };
 }

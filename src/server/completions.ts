@@ -1,11 +1,12 @@
 /** POST /v1/completions: prompts in, text out. */
+import { RedllmError } from '../errors.ts';
 import type { GenerateRequest, Usage } from '../request.ts';
 import { type Call, collect, isNews, Run, RunningUsage, type ServerContext } from './call.ts';
-import { completionChoice, completionHead } from './completion-object.ts';
+import { type AskedLogprobs, completionChoice, completionHead, listedLength } from './completion-object.ts';
+import type { ServedModelLike } from './contracts.ts';
 import type { Ticket } from './drain.ts';
-import { textLength } from './logprobs.ts';
 import { echoText, parsePrompts } from './prompts.ts';
-import { parseCompletion, toParams } from './schemas.ts';
+import { type CompletionBody, parseCompletion, scoresEcho, toParams } from './schemas.ts';
 import { usageObject } from './usage.ts';
 
 /** OpenAI's, where neither the request nor the checkpoint says how long an answer may be. */
@@ -17,11 +18,13 @@ export function readCompletion(context: ServerContext, body: unknown): Call {
   const model = context.generator.model(fields.model);
   const prompts = parsePrompts(fields.prompt);
   const params = toParams(fields, context.options.requestTimeout);
+  const asked = askedLogprobs(fields, model);
   const requests: GenerateRequest[] = prompts.map(prompt => ({
     ...(model.defaults.maxNewTokens === undefined && { maxTokens: DEFAULT_MAX_TOKENS }),
     ...params,
     prompt,
     ...(fields.logprobs !== undefined && { logprobs: fields.logprobs }),
+    ...(asked.echoed && { promptLogprobs: Math.max(asked.generated!, asked.prompt ?? 0) }),
   }));
   const head = completionHead(model.name, fields.request_id);
   const echoes = prompts.map(prompt => (fields.echo ? echoText(model, prompt, fields.decoder_prompt) : ''));
@@ -48,9 +51,10 @@ export function readCompletion(context: ServerContext, body: unknown): Call {
         chunk,
         echo: first ? echoes[prompt]! : '',
         offset: offsets[index]!,
+        asked,
         ...(withIds && { tokenIds: { prompt: first ? (promptIds.get(prompt) ?? null) : null } }),
       });
-      if (chunk.logprobs) offsets[index]! += textLength(chunk.logprobs);
+      offsets[index]! += listedLength(chunk, asked);
       yield { ...head, choices: [choice], ...(withUsage && { usage }) };
     }
     if (withUsage) yield { ...head, choices: [], usage: usageObject(run.usage) };
@@ -60,13 +64,27 @@ export function readCompletion(context: ServerContext, body: unknown): Call {
   async function whole(ticket: Ticket): Promise<object> {
     const run = new Run(context, requests, ticket);
     const { answers, begun } = await collect(run, choices);
-    const made = answers.map((chunk, index) => {
+    const made = answers.map((answer, index) => {
+      // Where no token was scored, that is the answer.
+      const chunk = { promptLogprobs: [], ...answer };
       const prompt = Math.floor(index / (fields.n ?? 1));
       const tokenIds = { prompt: begun.get(prompt)?.promptTokens ?? null };
-      return completionChoice({ index, chunk, echo: echoes[prompt]!, offset: 0, ...(withIds && { tokenIds }) });
+      return completionChoice({ index, chunk, echo: echoes[prompt]!, offset: 0, asked, ...(withIds && { tokenIds }) });
     });
     return { ...head, choices: made, usage: usageObject(run.usage) };
   }
 
   return { stream: fields.stream === true, chunks, whole };
+}
+
+/** @throws RedllmError `unsupported` where the tokens that are echoed have no log-probabilities */
+function askedLogprobs(fields: CompletionBody, model: ServedModelLike): AskedLogprobs {
+  const echoed = scoresEcho(fields);
+  if (echoed && model.spec.mask === 'prefix')
+    throw new RedllmError(
+      'unsupported',
+      `The tokens of a prompt of model ${model.name} see each other, so echo cannot give their log-probabilities.`,
+      { param: 'echo' },
+    );
+  return { generated: fields.logprobs, echoed, prompt: fields.prompt_logprobs };
 }

@@ -1,7 +1,7 @@
 /** What the server needs of the rooms below it, as shapes: src/generate.ts and src/engine/engine.ts fit them, and so do the fakes of tests. */
 import type { ModelStats } from '../engine/protocol.ts';
 import type { GenerationDefaults, ModelSpec } from '../models/spec.ts';
-import type { GenerateChunk, GenerateRequest, Usage } from '../request.ts';
+import type { GenerateChunk, GenerateRequest, ScoreRequest, ScoreResult, Usage } from '../request.ts';
 
 export interface TokenizerLike {
   decode(ids: readonly number[], options?: { skipSpecialTokens?: boolean }): string;
@@ -48,6 +48,8 @@ export type Side = 'source' | 'target';
 
 export interface GeneratorLike {
   generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<GenerateChunk, Usage>;
+  /** @param parallel candidates that are in the engine at a time */
+  score(request: ScoreRequest, parallel: number, signal?: AbortSignal): Promise<ScoreResult>;
   /** @throws RedllmError `model_not_found` */
   model(name: string): ServedModelLike;
   /** @throws RedllmError `unsupported` where there is no tokenizer, `queue_full`, `cancelled`, `deadline_exceeded` */

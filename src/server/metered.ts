@@ -1,6 +1,6 @@
 /** A generator that is timed: every door goes through it, so that HTTP and WebSocket are measured alike. */
 import { asRedllmError } from '../errors.ts';
-import type { GenerateChunk, GenerateRequest, Usage } from '../request.ts';
+import type { GenerateChunk, GenerateRequest, ScoreRequest, ScoreResult, Usage } from '../request.ts';
 import type { GeneratorLike } from './contracts.ts';
 import type { Metrics, Outcome } from './metrics.ts';
 
@@ -12,8 +12,29 @@ export function metered(generator: GeneratorLike, metrics: Metrics): GeneratorLi
     models: () => generator.models(),
     tokenize: request => generator.tokenize(request),
     detokenize: request => generator.detokenize(request),
+    score: (request, parallel, signal) =>
+      measureScore(request, metrics, signal, () => generator.score(request, parallel, signal)),
     generate: (request, signal) => measure(generator, metrics, request, signal),
   };
+}
+
+/** Only requests that were served count: one that is refused never ran. */
+async function measureScore(
+  { model, candidates }: ScoreRequest,
+  metrics: Metrics,
+  signal: AbortSignal | undefined,
+  score: () => Promise<ScoreResult>,
+): Promise<ScoreResult> {
+  const labels = { model_name: model };
+  const arrival = performance.now();
+  const result = await score().catch(thrown => {
+    // The one who cancelled says why.
+    throw signal?.aborted ? asRedllmError(signal.reason) : thrown;
+  });
+  metrics.latency.observe(labels, (performance.now() - arrival) / 1000);
+  metrics.promptTokens.observe(labels, result.usage.promptTokens);
+  metrics.success.inc({ ...labels, finished_reason: 'length' }, candidates.length);
+  return result;
 }
 
 async function* measure(

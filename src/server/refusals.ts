@@ -18,7 +18,6 @@ const refused: Readonly<Record<string, (value: unknown) => boolean>> = {
   length_penalty: not(1),
   early_stopping: isTrue,
   no_repeat_ngram_size: not(0),
-  prompt_logprobs: any,
   return_tokens_as_token_ids: isTrue,
   spaces_between_special_tokens: not(true),
   allowed_token_ids: any,

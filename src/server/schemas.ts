@@ -52,6 +52,7 @@ const shared = {
   skip_special_tokens: z.boolean().optional(),
   truncate_prompt_tokens: z.int().min(1).optional(),
   add_special_tokens: z.boolean().optional(),
+  prompt_logprobs: z.int().min(0).max(LIMITS.alternatives).optional(),
   return_token_ids: z.boolean().optional(),
   request_id: text.min(1).max(128).optional(),
   timeout_ms: z.int().min(1).optional(),
@@ -72,6 +73,7 @@ const prompt = checked<string | readonly unknown[]>(value => {
 
 const completionSchema = z.looseObject({
   ...shared,
+  max_tokens: z.int().min(0).optional(),
   prompt,
   echo: z.boolean().optional(),
   logprobs: z.int().min(0).max(LIMITS.alternatives).optional(),
@@ -103,12 +105,19 @@ export type ChatPromptBody = { [K in keyof typeof chatPrompt | 'add_special_toke
 export function parseCompletion(body: unknown): CompletionBody {
   const parsed = parseBody(completionSchema, body, nullable);
   checkTogether(parsed);
-  if (parsed.echo && parsed.logprobs !== undefined)
-    throw new RedllmError('unsupported', 'echo cannot be combined with logprobs: the prompt is not scored.', {
-      param: 'echo',
-    });
+  const scored = parsed.prompt_logprobs !== undefined || scoresEcho(parsed);
+  if (parsed.max_tokens === 0 && !scored)
+    throw new RedllmError(
+      'invalid_value',
+      'max_tokens must be at least 1, or 0 with echo and logprobs or with prompt_logprobs.',
+      { param: 'max_tokens' },
+    );
+  checkScored(parsed, scored);
   return parsed;
 }
+
+/** Whether the log-probabilities of the tokens that `echo` puts before the answer are asked for. */
+export const scoresEcho = ({ echo, logprobs }: CompletionBody) => echo === true && logprobs !== undefined;
 
 /** @throws RedllmError naming the field */
 export function parseChat(body: unknown): ChatBody {
@@ -116,7 +125,16 @@ export function parseChat(body: unknown): ChatBody {
   checkTogether(parsed);
   if (parsed.top_logprobs !== undefined && !parsed.logprobs)
     throw new RedllmError('invalid_value', 'top_logprobs needs logprobs to be true.', { param: 'top_logprobs' });
+  checkScored(parsed, parsed.prompt_logprobs !== undefined);
   return parsed;
+}
+
+/** @param scored whether log-probabilities of the prompt are asked for */
+function checkScored({ n }: SharedBody, scored: boolean): void {
+  if (!scored || (n ?? 1) === 1) return;
+  throw new RedllmError('unsupported', `n is ${n}, but must be 1 with log-probabilities of the prompt.`, {
+    param: 'n',
+  });
 }
 
 function checkTogether(body: SharedBody): void {
@@ -152,6 +170,7 @@ export function toParams(body: SharedBody, requestTimeout: number): Omit<Generat
     frequencyPenalty: body.frequency_penalty,
     logitBias: body.logit_bias && new Map(Object.entries(body.logit_bias).map(([id, bias]) => [Number(id), bias])),
     seed: body.seed,
+    promptLogprobs: body.prompt_logprobs,
     stop: body.stop,
     stopTokens: body.stop_token_ids,
     includeStop: body.include_stop_str_in_output,
