@@ -4,8 +4,16 @@ import { now } from './clock.ts';
 import type { SequenceEvent, SubmitMessage } from './engine/protocol.ts';
 import { RedllmError } from './errors.ts';
 import { Answer } from './generate/answer.ts';
+import { resolveBadWords } from './generate/bad-words.ts';
 import { refuse, tokenIds } from './generate/checks.ts';
-import { resolveAnswers, resolveDeadline, resolveParams, resolveStops } from './generate/params.ts';
+import {
+  resolveAnswers,
+  resolveDeadline,
+  resolveParams,
+  resolvePriority,
+  resolveSalt,
+  resolveStops,
+} from './generate/params.ts';
 import { resolvePrompt } from './generate/prompt.ts';
 import type { GenerateChunk, GenerateRequest, Usage } from './request.ts';
 import type { ServedModel } from './served-model.ts';
@@ -90,9 +98,14 @@ export class Generator {
     const deadline = resolveDeadline(request.timeout, now());
     const n = resolveAnswers(request.n);
     const stops = resolveStops(request.stop, model);
-    const prompt = await within(signal, deadline, whole => resolvePrompt(request, model, this.#pool, whole));
+    const priority = resolvePriority(request.priority);
+    const cacheSalt = resolveSalt(request.cacheSalt);
+    const { badWords, prompt } = await within(signal, deadline, async whole => ({
+      badWords: await resolveBadWords(request, model, whole),
+      prompt: await resolvePrompt(request, model, this.#pool, whole),
+    }));
     const fits = this.#engine.roomFor(model.name, prompt.source?.length ?? 0, n);
-    const params = resolveParams(request, model, { used: prompt.tokens.length, fits });
+    const params = resolveParams(request, model, { used: prompt.tokens.length, fits }, badWords);
 
     const answers = Array.from(
       { length: n },
@@ -121,9 +134,9 @@ export class Generator {
         n,
         params,
         scored: 0,
-        priority: 0,
-        client: null,
-        cacheSalt: null,
+        priority,
+        client: request.client ?? null,
+        cacheSalt,
         deadline,
       };
       const events = this.#engine.submit(submitted, { signal: controller.signal });
