@@ -29,6 +29,8 @@ export interface EventStream extends AsyncIterable<SequenceEvent> {
 /** What is needed of the engine's handle. Ending the iteration early, or aborting the signal, cancels the request. */
 export interface EngineLike {
   submit(request: Omit<SubmitMessage, 'type' | 'id'>, options: { readonly signal?: AbortSignal }): EventStream;
+  /** @throws RedllmError `queue_full` where a request for n answers would be refused now, however short */
+  checkQueue(model: string, n: number): void;
   /** Decoder tokens (prompt and answer) for which each of n answers could be given memory beside such a source. */
   roomFor(model: string, sourceTokens: number, n: number): number;
 }
@@ -98,6 +100,7 @@ export class Generator {
     const deadline = resolveDeadline(request.timeout, now());
     const n = resolveAnswers(request.n);
     const stops = resolveStops(request.stop, model);
+    this.#engine.checkQueue(model.name, n);
     const priority = resolvePriority(request.priority);
     const cacheSalt = resolveSalt(request.cacheSalt);
     const { badWords, prompt } = await within(signal, deadline, async whole => ({
