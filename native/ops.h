@@ -205,14 +205,15 @@ struct HistoryArgs {
 //   1 log-probabilities of the model: log softmax(logits), natural logarithm (reported, never altered by what follows)
 //   2 repetition penalty r (arXiv 1909.05858): logit > 0 ? logit / r : logit * r, for tokens of prompt or output
 //   3 logit -= frequency * output count + presence * (output count > 0)
-//   4 logit += bias (a bias of -infinity bans the token)
+//   4 logit += bias (a bias of -infinity bans the token); where the row has a list of allowed tokens, all others are banned
 //   5 temperature 0: the token of the greatest logit, the lowest id among equals. Else logit /= temperature, and
 //   6 min-p: keep p >= min_p * p_max;  7 top-k: keep the k greatest (0: all; ties at the edge all stay);
 //   8 top-p: over what is left, keep the smallest set of the most probable whose mass reaches top_p (ties at the edge all stay)
 //   9 draw u in [0, 1) = Philox4x32-10(key = seed, counter = step) and take, in order of token id, the first kept token at which the
 //     running sum of probabilities exceeds u times their total. The key is (low word, high word), the counter (step, 0, 0, 0), and u
 //     the first word / 2^32.
-// A logit of NaN counts as -infinity, +infinity as the greatest finite number. Where every token is banned, the choice is token 0.
+// A logit of NaN counts as -infinity, +infinity as the greatest finite number. Where every token is banned, the choice is the
+// first of the allowed tokens, or token 0 where there is no such list.
 // A `forced` token >= 0 replaces the choice; its log-probability is still the model's.
 // Steps 2 to 4 before 1 have no effect on reported numbers: they are of the model.
 constexpr int32_t kMaxVocabulary = 1 << 19;
@@ -236,6 +237,8 @@ struct SampleArgs {
   const int32_t* bias_start;  // [rows + 1]
   const int32_t* bias_token;
   const float* bias_value;
+  const int32_t* allow_start;  // [rows + 1] a row whose range is empty may choose any token
+  const int32_t* allow_token;
   int32_t max_alternatives;  // width of the two tables below
   // out
   int32_t* token;  // [rows]

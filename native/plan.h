@@ -43,6 +43,8 @@ struct Plan {
   const int32_t* alternatives = nullptr;
   const int32_t* biasStart = nullptr;
   const int32_t* biasTokens = nullptr;
+  const int32_t* allowStart = nullptr;
+  const int32_t* allowTokens = nullptr;
   const float* temperature = nullptr;
   const float* topP = nullptr;
   const float* minP = nullptr;
@@ -99,6 +101,8 @@ struct Plan {
     REDLLM_FIELD(alternatives);
     REDLLM_FIELD(biasStart);
     REDLLM_FIELD(biasTokens);
+    REDLLM_FIELD(allowStart);
+    REDLLM_FIELD(allowTokens);
     REDLLM_FIELD(temperature);
     REDLLM_FIELD(topP);
     REDLLM_FIELD(minP);

@@ -279,6 +279,10 @@ void Transformer::sample(const Plan& plan) {
     for (int32_t j = plan.biasStart[i]; j < plan.biasStart[i + 1]; ++j) {
       require(plan.biasTokens[j] >= 0 && plan.biasTokens[j] < vocabulary, "a biased token is not in the vocabulary");
     }
+    for (int32_t j = plan.allowStart[i]; j < plan.allowStart[i + 1]; ++j) {
+      require(plan.allowTokens[j] >= 0 && plan.allowTokens[j] < vocabulary,
+              "an allowed token is not in the vocabulary");
+    }
   }
   Tensor x = view(sampled_x_, out.count, width), input = view(sampled_input_, out.count, width);
   Tensor logits = view(logits_, out.count, vocabulary), all = view(x_, tokens, width);
@@ -309,6 +313,8 @@ void Transformer::sample(const Plan& plan) {
   args.bias_start = plan.biasStart;
   args.bias_token = plan.biasTokens;
   args.bias_value = plan.biasValues;
+  args.allow_start = plan.allowStart;
+  args.allow_token = plan.allowTokens;
   args.max_alternatives = limits_.alternatives;
   args.token = out.token;
   args.logprob = out.logprob;

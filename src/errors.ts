@@ -16,7 +16,7 @@ const kinds = {
   unsupported_media_type: { status: 415, type: 'invalid_request_error' },
   payload_too_large: { status: 413, type: 'invalid_request_error' },
   queue_full: { status: 429, type: 'rate_limit_error' },
-  deadline_exceeded: { status: 408, type: 'timeout_error' },
+  deadline_exceeded: { status: 504, type: 'timeout_error' },
   cancelled: { status: 499, type: 'cancelled_error' },
   slow_reader: { status: 499, type: 'cancelled_error' },
   draining: { status: 503, type: 'server_error' },

@@ -4,8 +4,16 @@ import { now } from './clock.ts';
 import type { SequenceEvent, SubmitMessage } from './engine/protocol.ts';
 import { RedllmError } from './errors.ts';
 import { Answer } from './generate/answer.ts';
+import { resolveBadWords } from './generate/bad-words.ts';
 import { refuse, tokenIds } from './generate/checks.ts';
-import { resolveAnswers, resolveDeadline, resolveParams, resolveStops } from './generate/params.ts';
+import {
+  resolveAnswers,
+  resolveDeadline,
+  resolveParams,
+  resolvePriority,
+  resolveSalt,
+  resolveStops,
+} from './generate/params.ts';
 import { resolvePrompt } from './generate/prompt.ts';
 import { PromptScores, resolvePromptLogprobs } from './generate/prompt-scores.ts';
 import { checkScoreRequest, resolveCandidates, scoreCandidates } from './generate/score.ts';
@@ -23,6 +31,8 @@ export interface EventStream extends AsyncIterable<SequenceEvent> {
 /** What is needed of the engine's handle. Ending the iteration early, or aborting the signal, cancels the request. */
 export interface EngineLike {
   submit(request: Omit<SubmitMessage, 'type' | 'id'>, options: { readonly signal?: AbortSignal }): EventStream;
+  /** @throws RedllmError `queue_full` where a request for n answers would be refused now, however short */
+  checkQueue(model: string, n: number): void;
   /** Decoder tokens (prompt and answer) for which each of n answers could be given memory beside such a source. */
   roomFor(model: string, sourceTokens: number, n: number): number;
 }
@@ -93,9 +103,15 @@ export class Generator {
     const n = resolveAnswers(request.n);
     const promptLogprobs = resolvePromptLogprobs(request, model);
     const stops = resolveStops(request.stop, model);
-    const prompt = await within(signal, deadline, whole => resolvePrompt(request, model, this.#pool, whole));
+    this.#engine.checkQueue(model.name, n);
+    const priority = resolvePriority(request.priority);
+    const cacheSalt = resolveSalt(request.cacheSalt);
+    const { badWords, prompt } = await within(signal, deadline, async whole => ({
+      badWords: await resolveBadWords(request, model, whole),
+      prompt: await resolvePrompt(request, model, this.#pool, whole),
+    }));
     const fits = this.#engine.roomFor(model.name, prompt.source?.length ?? 0, n);
-    const params = resolveParams(request, model, { used: prompt.tokens.length, fits });
+    const params = resolveParams(request, model, { used: prompt.tokens.length, fits }, badWords);
     const promptScores =
       promptLogprobs === null ? null : new PromptScores(prompt, model.targetTokenizer, promptLogprobs);
     const scored = promptScores?.scored ?? 0;
@@ -135,9 +151,9 @@ export class Generator {
         n,
         params,
         scored,
-        priority: 0,
-        client: null,
-        cacheSalt: null,
+        priority,
+        client: request.client ?? null,
+        cacheSalt,
         deadline,
       };
       const events = this.#engine.submit(submitted, { signal: controller.signal });

@@ -25,6 +25,12 @@ export interface GenerateRequest {
   readonly presencePenalty?: number;
   readonly frequencyPenalty?: number;
   readonly logitBias?: ReadonlyMap<number, number>;
+  /** No so many tokens may stand twice among the decoder's tokens; 0: no such ban. */
+  readonly noRepeatNgram?: number;
+  /** What may not come in the answer. Ids are taken verbatim; text is tokenised, as it is and after a space. Empty: nothing. */
+  readonly badWords?: readonly (string | readonly number[])[];
+  /** The only tokens that may be chosen. */
+  readonly allowedTokens?: readonly number[];
   readonly seed?: number;
   readonly logprobs?: number;
   /** Alternatives to report with each token that the decoder reads before the answer; only then may maxTokens be 0. n must be 1. */
@@ -39,6 +45,12 @@ export interface GenerateRequest {
   readonly forcedLast?: number | null;
   /** Milliseconds that the request may take in all. */
   readonly timeout?: number;
+  /** Lesser numbers go first; 0 is usual. */
+  readonly priority?: number;
+  /** Who asks, for a fair share among those who do. */
+  readonly client?: string;
+  /** Only requests of the same salt may reuse what this one computed. */
+  readonly cacheSalt?: string;
 }
 
 export interface TokenLogprob {

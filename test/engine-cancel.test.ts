@@ -91,7 +91,7 @@ test('past its deadline a running request fails with deadline_exceeded, a waitin
   for (let i = 0; i < 3; i++) await first.next();
   now = 2000;
   for (const stream of [first, second]) {
-    await assert.rejects(collect(stream), (error: unknown) => error instanceof RedllmError && error.status === 408);
+    await assert.rejects(collect(stream), (error: unknown) => error instanceof RedllmError && error.status === 504);
   }
   fake.loop.checkIdle();
   await fake.engine.close();

@@ -45,9 +45,9 @@ const paramsOf: fc.Arbitrary<SamplingParams> = fc
     stopTokens: fc.constantFrom([], [1], [1, 2]),
     forcedFirst: fc.constantFrom(null, null, 4),
     forcedLast: fc.constantFrom(null, null, 1, 5),
-    noRepeatNgram: fc.constant(0),
-    badWords: fc.constant([]),
-    allowedTokens: fc.constant(null),
+    noRepeatNgram: fc.constantFrom(0, 0, 1, 2),
+    badWords: fc.array(fc.array(fc.nat(vocabulary - 1), { minLength: 1, maxLength: 2 }), { maxLength: 2 }),
+    allowedTokens: fc.constantFrom(null, null, [3, 7], [1, 4, 5, 6, 8, 9, 10]),
     beam: fc.constant(null),
   })
   .map(params => ({ ...params, endTokens: params.stopTokens.filter(token => token === 1) }));

@@ -29,7 +29,7 @@ test('a forced last token comes at the last permitted place and wins over a forc
 test('tokens that end an answer are banned before minTokens', () => {
   const params = { ...greedy, minTokens: 2, stopTokens: [1, 4] };
   assert.deepEqual(
-    [0, 1, 2].map(step => bannedTokens(params, step)),
+    [[], [7], [7, 7]].map(generated => [...bannedTokens(params, generated)]),
     [[1, 4], [1, 4], []],
   );
 });

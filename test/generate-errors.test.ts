@@ -69,6 +69,22 @@ all('sampling fields', servedModel({ tokenizer }), [
   [{ stopTokens: Array.from({ length: 129 }, (_, id) => id) }, 'stop_token_ids'],
   [{ forcedFirst: 9999 }, 'forced_bos_token_id'],
   [{ forcedLast: -1 }, 'forced_eos_token_id'],
+  [{ noRepeatNgram: -1 }, 'no_repeat_ngram_size'],
+  [{ noRepeatNgram: 0.5 }, 'no_repeat_ngram_size'],
+  [{ noRepeatNgram: 1025 }, 'no_repeat_ngram_size'],
+  [{ badWords: [''] }, 'bad_words'],
+  [{ badWords: [[]] }, 'bad_words'],
+  [{ badWords: [[tokenizer.vocabularySize]] }, 'bad_words'],
+  [{ badWords: ['x'.repeat(129)] }, 'bad_words'],
+  [{ badWords: Array.from({ length: 129 }, () => 'x') }, 'bad_words', 'invalid_value', /at most 128/],
+  [{ allowedTokens: [] }, 'allowed_token_ids'],
+  [{ allowedTokens: [-1] }, 'allowed_token_ids'],
+  [{ allowedTokens: Array.from({ length: 1025 }, () => 5) }, 'allowed_token_ids', 'invalid_value', /1 to 1024/],
+  [{ allowedTokens: [5], forcedFirst: 6 }, 'forced_bos_token_id', 'invalid_value', /allowed_token_ids/],
+  [{ priority: 11 }, 'priority'],
+  [{ priority: 0.5 }, 'priority'],
+  [{ cacheSalt: '' }, 'cache_salt'],
+  [{ cacheSalt: 'x'.repeat(129) }, 'cache_salt'],
   [{ truncatePrompt: 0 }, 'truncate_prompt_tokens'],
   [{ timeout: 0 }, 'timeout'],
 ]);
@@ -105,6 +121,7 @@ all('a model without a tokenizer', servedModel({ encoder: true }), [
   [{ prompt: 'text' }, 'prompt', 'unsupported', /token ids/],
   [{ decoderPrompt: 'text' }, 'decoder_prompt', 'unsupported', /token ids/],
   [{ stop: ['x'] }, 'stop', 'unsupported', /stop_token_ids/],
+  [{ badWords: ['x'] }, 'bad_words', 'unsupported', /token ids/],
 ]);
 
 all('an unknown model', servedModel(), [[{ model: 'other' }, 'model', 'model_not_found', /"other".* m\.$/]]);

@@ -43,13 +43,22 @@ test('defaults where neither the request nor the checkpoint says anything', asyn
 
 test("the checkpoint's defaults, and the request over them", async () => {
   const checkpoint = { temperature: 0, topK: 50, topP: 0.9, minP: 0.1, repetitionPenalty: 1.2, maxNewTokens: 20 };
-  const defaults = { endTokens: [2, 3], forcedFirst: 7, forcedLast: 2, ...checkpoint };
+  const bans = { noRepeatNgram: 3, badWords: [[5]] };
+  const defaults = { endTokens: [2, 3], forcedFirst: 7, forcedLast: 2, ...checkpoint, ...bans };
   const model = servedModel({ defaults });
   const { maxTokens, forcedFirst, forcedLast, ...other } = (await submitted({}, model)).params;
   assert.deepEqual([maxTokens, forcedFirst, forcedLast], [20, 7, 2]);
   const { maxNewTokens: _, ...sampling } = checkpoint;
-  assert.deepEqual({ ...other, ...sampling }, other);
-  const asked = { temperature: 0.5, topK: -1, topP: 0.5, minP: 0, repetitionPenalty: 1 };
+  assert.deepEqual({ ...other, ...sampling, ...bans }, other);
+  const asked = {
+    temperature: 0.5,
+    topK: -1,
+    topP: 0.5,
+    minP: 0,
+    repetitionPenalty: 1,
+    noRepeatNgram: 0,
+    badWords: [],
+  };
   const { params } = await submitted({ ...asked, maxTokens: 30, forcedFirst: null, forcedLast: 3 }, model);
   assert.deepEqual({ ...params, ...asked, topK: 0 }, params);
   assert.deepEqual([params.maxTokens, params.forcedFirst, params.forcedLast], [30, null, 3]);
@@ -104,4 +113,17 @@ test('the least and greatest temperature and repetition penalty', async () => {
     assert.equal((await submitted({ temperature })).params.temperature, temperature);
   for (const penalty of [0.01, 100])
     assert.equal((await submitted({ repetitionPenalty: penalty })).params.repetitionPenalty, penalty);
+});
+
+test('priority, salt and client as given, and the usual ones', async () => {
+  const asked = await submitted({ priority: -3, cacheSalt: 'mine', client: 'someone' });
+  assert.deepEqual([asked.priority, asked.cacheSalt, asked.client], [-3, 'mine', 'someone']);
+  const usual = await submitted();
+  assert.deepEqual([usual.priority, usual.cacheSalt, usual.client], [0, null, null]);
+});
+
+test('allowed tokens once each; a forced token of the checkpoint that is not among them is not forced', async () => {
+  const model = servedModel({ defaults: { endTokens: [2], forcedFirst: 7, forcedLast: 2 } });
+  const { params } = await submitted({ allowedTokens: [2, 9, 2] }, model);
+  assert.deepEqual([params.allowedTokens, params.forcedFirst, params.forcedLast], [[2, 9], null, 2]);
 });

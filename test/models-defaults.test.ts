@@ -70,3 +70,26 @@ test('a wrong value is refused with file and field', async t => {
     );
   }
 });
+
+test('bans are defaults of greedy decoding too; what cannot be generated needs none', async t => {
+  const read = async (generation: Record<string, unknown>) => {
+    const directory = writeCheckpoint(t, { config: tinyConfigs.bart, generation });
+    return (await describeCheckpoint(directory)).defaults;
+  };
+  const words = { bad_words_ids: [[7], [5, 6], [2], [2, 7], [1000]] };
+  assert.deepEqual(await read({ no_repeat_ngram_size: 3, ...words }), {
+    ...own,
+    temperature: 0,
+    noRepeatNgram: 3,
+    badWords: [[7], [5, 6], [2, 7]],
+  });
+  assert.equal((await read({ no_repeat_ngram_size: 0 })).noRepeatNgram, 0);
+  for (const [generation, param] of [
+    [{ no_repeat_ngram_size: -1 }, 'no_repeat_ngram_size'],
+    [{ bad_words_ids: [7] }, 'bad_words_ids'],
+    [{ bad_words_ids: [[]] }, 'bad_words_ids'],
+    [{ bad_words_ids: [[-1]] }, 'bad_words_ids'],
+    [{ bad_words_ids: Array(257).fill([1]) }, 'bad_words_ids'],
+  ] as const)
+    await assert.rejects(read(generation), redllmError('invalid_checkpoint', /generation_config/, param));
+});

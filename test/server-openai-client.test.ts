@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import OpenAI from 'openai';
+import { RedllmError } from '../src/errors.ts';
 import { type FakeServer, fakeServer, until } from './fixtures/fake-generator.ts';
 
 let server: FakeServer;
@@ -106,5 +107,15 @@ test('an error in mid-stream is thrown by the iteration', async () => {
   };
   await assert.rejects(read, OpenAI.APIError);
   assert.equal(text, 'ab');
+  server.generator.failAfter = Number.POSITIVE_INFINITY;
+});
+
+test('a deadline is not retried: it would pass again', async () => {
+  const patient = client.withOptions({ maxRetries: 2 });
+  server.generator.failure = new RedllmError('deadline_exceeded', 'The request took longer than it was given.');
+  server.generator.failAfter = 0;
+  const before = server.generator.requests.length;
+  await assert.rejects(patient.completions.create({ model: 'echo', prompt: 'a' }), { status: 504 });
+  assert.equal(server.generator.requests.length, before + 1);
   server.generator.failAfter = Number.POSITIVE_INFINITY;
 });

@@ -9,7 +9,8 @@ namespace redllm::test {
 struct SampleCase {
   int32_t rows = 0, vocabulary = 0, max_alternatives = 0;
   std::vector<float> logits;
-  std::vector<int32_t> slot, history, top_k, step, forced, alternatives, bias_start = {0}, bias_token;
+  std::vector<int32_t> slot, history, top_k, step, forced, alternatives, bias_start = {0}, bias_token,
+                                                                         allow_start = {0}, allow_token;
   std::vector<float> temperature, top_p, min_p, repetition, presence, frequency, bias_value;
   std::vector<uint32_t> seed;
 
@@ -26,6 +27,7 @@ struct SampleCase {
     forced.push_back(-1);
     alternatives.push_back(-1);
     bias_start.push_back(static_cast<int32_t>(bias_token.size()));
+    allow_start.push_back(static_cast<int32_t>(allow_token.size()));
     temperature.push_back(1);
     top_p.push_back(1);
     min_p.push_back(0);
@@ -38,6 +40,10 @@ struct SampleCase {
     bias_token.push_back(token);
     bias_value.push_back(value);
     bias_start.back() = static_cast<int32_t>(bias_token.size());
+  }
+  void allow(int32_t token) {
+    allow_token.push_back(token);
+    allow_start.back() = static_cast<int32_t>(allow_token.size());
   }
 };
 
@@ -74,6 +80,8 @@ inline SampleArgs sample_args(SampleCase& c, SampleResult& to, std::vector<float
   a.bias_start = c.bias_start.data();
   a.bias_token = c.bias_token.data();
   a.bias_value = c.bias_value.data();
+  a.allow_start = c.allow_start.data();
+  a.allow_token = c.allow_token.data();
   a.max_alternatives = c.max_alternatives;
   a.token = to.token.data();
   a.logprob = to.logprob.data();
@@ -104,9 +112,13 @@ inline int32_t reference_token(const SampleCase& c, int32_t row) {
     x[i] -= double(c.frequency[row]) * output + (output > 0 ? c.presence[row] : 0);
   }
   for (int32_t i = c.bias_start[row]; i < c.bias_start[row + 1]; ++i) x[c.bias_token[i]] += c.bias_value[i];
+  const int32_t *allowed = c.allow_token.data() + c.allow_start[row],
+                *end = c.allow_token.data() + c.allow_start[row + 1];
+  for (int32_t i = 0; i < count && allowed < end; ++i)
+    if (std::find(allowed, end, i) == end) x[i] = -INFINITY;
   const int32_t best = static_cast<int32_t>(std::max_element(x.begin(), x.end()) - x.begin());
   const double top = x[best];
-  if (std::isinf(top)) return 0;
+  if (std::isinf(top)) return allowed < end ? *allowed : 0;
   if (c.temperature[row] == 0) {
     for (int32_t i = 0; i < count; ++i)
       if (i != best && x[i] != top && top - x[i] < near) return -1;

@@ -51,6 +51,8 @@ SampleCase random_case(Random& random) {
     for (int64_t i = random.integer(0, 1) * random.integer(0, 5); i > 0; --i)
       c.add_bias(static_cast<int32_t>(random.integer(0, vocabulary - 1)),
                  random.integer(0, 1) ? -INFINITY : static_cast<float>(random.integer(-8, 8)));
+    for (int64_t i = random.integer(0, 2) == 0 ? random.integer(1, 40) : 0; i > 0; --i)
+      c.allow(static_cast<int32_t>(random.integer(0, vocabulary - 1)));
     if (random.integer(0, 9) == 0) c.forced.back() = static_cast<int32_t>(random.integer(0, vocabulary - 1));
     c.alternatives.back() = static_cast<int32_t>(random.integer(-1, c.max_alternatives));
     c.step.back() = static_cast<int32_t>(random.integer(0, 5000));
@@ -213,6 +215,28 @@ void broken(cpu::Backend& backend) {
   CHECK(got.token[0] == 0 && got.token[1] == 0 && got.token[2] == 2 && got.token[3] == 2);
 }
 
+// Only the allowed tokens are chosen, whatever is probable, and however often one stands in the list; where these are all banned,
+// or have no logit, it is the first of them.
+void allowed(cpu::Backend& backend) {
+  for (const float temperature : {0.0f, 1.0f, 1e6f}) {
+    SampleCase c(5, 2, 0);
+    const std::vector<std::vector<int32_t>> lists = {{2}, {2, 3, 2, 3}, {}, {3}, {4, 1}};
+    for (const std::vector<int32_t>& list : lists) {
+      c.add_row({9, -INFINITY, -3, 8, NAN});
+      c.temperature.back() = temperature;
+      c.alternatives.back() = 2;
+      for (const int32_t token : list) c.allow(token);
+      if (&list == &lists[3]) c.add_bias(3, -INFINITY);
+    }
+    SampleResult got = sample(backend, c);
+    CHECK(got.token[0] == 2);
+    CHECK(got.token[1] == 2 || got.token[1] == 3);
+    CHECK(temperature > 0 || (got.token[1] == 3 && got.token[2] == 0));
+    CHECK(got.token[3] == 3 && got.token[4] == 4);
+    for (int row = 0; row < 5; ++row) CHECK(got.top_token[row * 2] == 0 && got.top_token[row * 2 + 1] == 3);
+  }
+}
+
 // The largest vocabulary, flat: no prefilter helps, and nothing may run out of scratch.
 void wide(cpu::Backend& backend, Random& random) {
   for (const int32_t vocabulary : {262144, kMaxVocabulary}) {
@@ -245,6 +269,7 @@ int main() {
     for (int round = 0; round < 60; ++round) fuzz(*backend, random);
     equivalences(*backend, random);
     broken(*backend);
+    allowed(*backend);
     if (backend->threads() == 2) distribution(*backend, random), wide(*backend, random);
   }
   begin("fuzz");

@@ -2,6 +2,7 @@
 import { now } from '../clock.ts';
 import { fromPlain, RedllmError } from '../errors.ts';
 import type { ModelFootprint } from '../native.ts';
+import { Backlog } from './backlog.ts';
 import { CompletionRate } from './completion-rate.ts';
 import { type Connect, type Connection, connectEngine } from './connection.ts';
 import { decoderRoom } from './limits.ts';
@@ -34,11 +35,9 @@ interface Loading {
 }
 
 export class Engine {
-  readonly #options: EngineOptions;
   readonly #connection: Connection;
   readonly #open = new Map<number, Open>();
-  /** Ids that were submitted and not yet admitted to the running batch. */
-  readonly #waiting = new Set<number>();
+  readonly #backlog: Backlog;
   readonly #loaded = new Map<string, LoadedModel>();
   readonly #loading = new Map<string, Loading>();
   #statsAsked: { resolve: (models: readonly ModelStats[]) => void; reject: (error: RedllmError) => void }[] = [];
@@ -54,7 +53,7 @@ export class Engine {
   readonly died: Promise<RedllmError>;
 
   private constructor(options: EngineOptions, connect: Connect) {
-    this.#options = options;
+    this.#backlog = new Backlog(options);
     this.died = new Promise(resolve => {
       this.#onDeath = resolve;
     });
@@ -97,7 +96,7 @@ export class Engine {
 
   /** Requests that wait for their first step. */
   get queueDepth(): number {
-    return this.#waiting.size;
+    return this.#backlog.waiting;
   }
 
   /** Requests that have not ended, waiting ones included. */
@@ -137,12 +136,10 @@ export class Engine {
     if (!this.#loaded.has(submission.model)) {
       throw new RedllmError('model_not_found', `There is no model '${submission.model}'.`, { param: 'model' });
     }
-    const depth = this.queueDepth;
-    if (depth >= this.#options.maxQueue) {
-      throw new RedllmError('queue_full', `${depth} requests are waiting already; try again later.`, {
-        retryAfter: this.#rate.secondsFor(depth, now()),
-      });
-    }
+    const { source, prompt, n, params } = submission;
+    const tokens = (source?.length ?? 0) + prompt.length;
+    const load = { model: submission.model, rows: params.beam?.width ?? n, tokens };
+    this.#backlog.check(load, this.#secondsFor);
     const id = this.#nextId++;
     const cancel = (index?: number) => {
       if (this.#dead === null) this.#connection.send({ type: 'cancel', id, ...(index !== undefined && { index }) });
@@ -152,10 +149,21 @@ export class Engine {
     signal?.addEventListener('abort', abort, { once: true });
     const detach = () => signal?.removeEventListener('abort', abort);
     this.#open.set(id, { stream, unfinished: submission.n, detach });
-    this.#waiting.add(id);
+    this.#backlog.enter(id, load);
     this.#connection.send({ ...submission, type: 'submit', id });
     return stream;
   }
+
+  /**
+   * Whether a request for n answers may wait now, whatever its length: asked before its text is tokenised, so that a full queue
+   * refuses at once. submit() has the last word.
+   * @throws RedllmError `queue_full` (with retryAfter)
+   */
+  checkQueue(name: string, n: number): void {
+    this.#backlog.check({ model: name, rows: n, tokens: 1 }, this.#secondsFor);
+  }
+
+  readonly #secondsFor = (requests: number) => this.#rate.secondsFor(requests, now());
 
   /**
    * Decoder tokens (prompt and answer) for which each of n answers could be given memory beside a source of so many tokens, if
@@ -229,12 +237,14 @@ export class Engine {
   }
 
   #receiveEvents({ sequences, failures, admitted }: Extract<FromWorker, { type: 'events' }>): void {
-    for (const id of admitted) this.#waiting.delete(id);
+    for (const id of admitted) this.#backlog.start(id);
     for (const event of sequences) {
       const open = this.#open.get(event.id);
       if (open === undefined) continue;
       open.stream.push(event);
-      if (event.finish === undefined || --open.unfinished > 0) continue;
+      if (event.finish === undefined) continue;
+      this.#backlog.freeRow(event.id);
+      if (--open.unfinished > 0) continue;
       if (event.finish !== 'cancelled') this.#rate.completed(now());
       this.#forget(event.id, open);
     }
@@ -249,7 +259,7 @@ export class Engine {
   #forget(id: number, open: Open): void {
     open.detach();
     this.#open.delete(id);
-    this.#waiting.delete(id);
+    this.#backlog.leave(id);
   }
 
   #die(error: RedllmError): void {

@@ -9,8 +9,11 @@ import type { SourceCache } from './source-cache.ts';
 
 /** Most alternatives that a request may ask to see with each token. */
 const maxAlternatives = 20;
-/** Most entries of logit bias and stop tokens of a request, together. */
+/** Most entries of logit bias, stop tokens and bad words of a request, together. */
 const maxBiasEntries = 1024;
+const maxAllowedTokens = 1024;
+/** Most bans of repeated n-grams over all rows of a step: memory that is committed only where a step has so many. */
+const maxNgramBans = 2 ** 26;
 /** Most pages of a pool: native code counts them in 32 bits. */
 export const maxPages = 2 ** 31 - 1;
 
@@ -112,9 +115,15 @@ export function planSizes(limits: ModelLimits, footprint: ModelFootprint): PlanS
     groups: footprint.groups.length,
     crossGroups: footprint.groups.filter(group => group.kind === 'cross').length,
     pageTokens: footprint.pageTokens,
-    biasEntries: limits.rows * maxBiasEntries,
+    biasEntries: limits.rows * (maxBiasEntries + ngramBans(limits)),
+    allowEntries: limits.rows * maxAllowedTokens,
     historyTokens: historyTokens(limits),
   };
+}
+
+/** Most bans of repeated n-grams of one row: none comes twice, and each stands among the row's tokens. */
+function ngramBans({ rows, maxTarget, vocabulary }: ModelLimits): number {
+  return Math.min(maxTarget, vocabulary.target, Math.floor(maxNgramBans / rows));
 }
 
 /**
@@ -176,15 +185,7 @@ export function checkRequest(
       param: 'logprobs',
     });
   }
-  if (params.logitBias.length + params.stopTokens.length > maxBiasEntries) {
-    throw new RedllmError(
-      'invalid_value',
-      `logit_bias and stop tokens together may have at most ${maxBiasEntries} entries.`,
-      {
-        param: 'logit_bias',
-      },
-    );
-  }
+  checkBans(message, limits);
   const pages = pagesOf(message, limits, memory.tables) + (source ? memory.sources.pagesFor(source.length) : 0);
   if (pages > memory.capacity) {
     const [needed, held] = [pages, memory.capacity].map(count => mebibytes(count * memory.pageBytes));
@@ -207,6 +208,32 @@ function checkScored({ scored, prompt, n, params }: SubmitMessage): void {
   if (!(params.logprobs >= 0)) throw refuse('logprobs', 'logprobs must be at least 0 where tokens are scored.');
 }
 
+/** What a row of the plan has no room for would end the engine for everyone. */
+function checkBans({ prompt, params }: SubmitMessage, limits: ModelLimits): void {
+  if (params.logitBias.length + params.stopTokens.length + params.badWords.length > maxBiasEntries) {
+    const message = `logit_bias, stop tokens and bad words together may have at most ${maxBiasEntries} entries.`;
+    throw new RedllmError('invalid_value', message, { param: params.badWords.length > 0 ? 'bad_words' : 'logit_bias' });
+  }
+  if (params.badWords.some(word => word.length === 0)) {
+    throw new RedllmError('invalid_value', 'Each of bad_words must have at least one token.', { param: 'bad_words' });
+  }
+  const allowed = params.allowedTokens?.length ?? 1;
+  if (allowed < 1 || allowed > maxAllowedTokens) {
+    const message = `allowed_token_ids must have 1 to ${maxAllowedTokens} tokens, not ${allowed}.`;
+    throw new RedllmError('invalid_value', message, { param: 'allowed_token_ids' });
+  }
+  const { noRepeatNgram, maxTokens } = params;
+  if (!Number.isInteger(noRepeatNgram) || noRepeatNgram < 0) {
+    const message = `no_repeat_ngram_size must be a whole number from 0, not ${noRepeatNgram}.`;
+    throw new RedllmError('invalid_value', message, { param: 'no_repeat_ngram_size' });
+  }
+  const bans = Math.min(prompt.length + maxTokens, limits.vocabulary.target);
+  if (noRepeatNgram > 0 && bans > ngramBans(limits)) {
+    const message = `With no_repeat_ngram_size prompt and answer together may have at most ${ngramBans(limits)} tokens here, not ${prompt.length + maxTokens}.`;
+    throw new RedllmError('invalid_value', message, { param: 'no_repeat_ngram_size' });
+  }
+}
+
 /** Native code indexes by these: a token that is none would end the engine for everyone. */
 function checkTokens({ source, prompt, params }: SubmitMessage, { vocabulary }: ModelLimits): void {
   const check = (param: string, tokens: Iterable<number>, size: number) => {
@@ -220,6 +247,8 @@ function checkTokens({ source, prompt, params }: SubmitMessage, { vocabulary }: 
   const biased = params.logitBias.map(([token]) => token);
   check('logit_bias', biased, vocabulary.target);
   check('stop_token_ids', params.stopTokens, vocabulary.target);
+  for (const word of params.badWords) check('bad_words', word, vocabulary.target);
+  check('allowed_token_ids', params.allowedTokens ?? [], vocabulary.target);
   if (params.forcedFirst !== null) check('forced_bos_token_id', [params.forcedFirst], vocabulary.target);
   if (params.forcedLast !== null) check('forced_eos_token_id', [params.forcedLast], vocabulary.target);
 }

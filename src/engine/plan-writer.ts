@@ -4,6 +4,7 @@ import type { ModelSpec } from '../models/spec.ts';
 import type { ModelFootprint } from '../native.ts';
 import type { EncoderRun } from './encoder-runs.ts';
 import type { ModelLimits } from './limits.ts';
+import { NgramBans } from './ngram-bans.ts';
 import { COUNT, type Plan } from './plan.ts';
 import { bannedTokens, forcedToken } from './sampling.ts';
 import type { SampleResult, StepPlan, StepRow } from './scheduler.ts';
@@ -22,6 +23,7 @@ export class PlanWriter {
   readonly #alternatives: number;
   /** Numbers of the sources that this step's rows read. */
   readonly #groups = new Map<Source, number>();
+  readonly #ngrams = new NgramBans();
 
   /** @param alternatives limits.alternatives of the plan */
   constructor(plan: Plan, spec: ModelSpec, footprint: ModelFootprint, limits: ModelLimits, alternatives: number) {
@@ -136,6 +138,7 @@ export class PlanWriter {
     let sample = 0;
     let histories = 0;
     plan.biasStart[0] = 0;
+    plan.allowStart[0] = 0;
     plan.historyStart[0] = 0;
     for (let i = 0; i < rows.length; i++) {
       const { sequence, sampled, scored } = rows[i]!;
@@ -159,6 +162,7 @@ export class PlanWriter {
       plan.frequency[sample] = params.frequencyPenalty;
       plan.seed[2 * sample] = sequence.seed[0];
       plan.seed[2 * sample + 1] = sequence.seed[1];
+      this.#writeAllowed(sample, params.allowedTokens);
       this.#writeBias(sample++, sequence);
       if (sequence.slot >= 0 && !sequence.historySet) this.#writeHistory(histories++, sequence);
     }
@@ -184,6 +188,7 @@ export class PlanWriter {
       plan.presence[sample] = 0;
       plan.frequency[sample] = 0;
       plan.biasStart[sample + 1] = plan.biasStart[sample]!;
+      plan.allowStart[sample + 1] = plan.allowStart[sample]!;
       sample++;
     }
   }
@@ -196,12 +201,23 @@ export class PlanWriter {
       plan.biasTokens[at] = token;
       plan.biasValues[at++] = bias;
     }
-    for (const token of bannedTokens(params, sequence.generated.length)) {
-      plan.biasTokens[at] = token;
-      plan.biasValues[at++] = Number.NEGATIVE_INFINITY;
+    for (const bans of [bannedTokens(params, sequence.generated), this.#ngrams.of(sequence)]) {
+      for (const token of bans) {
+        plan.biasTokens[at] = token;
+        plan.biasValues[at++] = Number.NEGATIVE_INFINITY;
+      }
     }
     fits(at, plan.biasTokens, 'biases');
     plan.biasStart[sample + 1] = at;
+  }
+
+  #writeAllowed(sample: number, tokens: readonly number[] | null): void {
+    const plan = this.#plan;
+    const start = plan.allowStart[sample]!;
+    const end = start + (tokens?.length ?? 0);
+    fits(end, plan.allowTokens, 'allowed tokens');
+    if (tokens !== null) plan.allowTokens.set(tokens, start);
+    plan.allowStart[sample + 1] = end;
   }
 
   /** The slot's counts are set once, before the first sample; from then on native code counts what it samples. */

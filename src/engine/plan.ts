@@ -47,6 +47,8 @@ const ints = {
   alternatives: '[samples] most probable tokens to report; 0: the log-probability of the chosen alone; -1: nothing',
   biasStart: '[samples + 1] where each one begins in biasTokens',
   biasTokens: '',
+  allowStart: '[samples + 1] where each one begins in allowTokens; an empty range allows all',
+  allowTokens: '',
   // Results: [samples]
   outToken: '[samples]',
   outRank: '[samples]',
@@ -80,6 +82,8 @@ export interface PlanSizes {
   readonly pageTokens: number;
   /** Greatest number of entries of logit bias and bans over all samples of a step. */
   readonly biasEntries: number;
+  /** Greatest number of allowed tokens over all samples of a step. */
+  readonly allowEntries: number;
   /** Greatest number of history tokens set in one step. */
   readonly historyTokens: number;
 }
@@ -122,6 +126,8 @@ export function createPlan(limits: StepLimits, sizes: PlanSizes): Plan {
     alternatives: samples,
     biasStart: samples + 1,
     biasTokens: sizes.biasEntries,
+    allowStart: samples + 1,
+    allowTokens: sizes.allowEntries,
     outToken: samples,
     outRank: samples,
     outTopToken: samples * alternatives,

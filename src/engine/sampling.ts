@@ -22,16 +22,34 @@ export function usesPenalties(params: SamplingParams): boolean {
   return params.repetitionPenalty !== 1 || params.presencePenalty !== 0 || params.frequencyPenalty !== 0;
 }
 
-/** The token that must come after `generated` others, or -1. Where one token is both the first and the last, last wins. */
+/**
+ * The token that must come after `generated` others, or -1; where that is no allowed token, there is none. Where one token is both
+ * the first and the last, last wins.
+ */
 export function forcedToken(params: SamplingParams, generated: number): number {
-  if (params.forcedLast !== null && generated === params.maxTokens - 1) return params.forcedLast;
-  if (params.forcedFirst !== null && generated === 0) return params.forcedFirst;
-  return -1;
+  const { forcedFirst, forcedLast, maxTokens } = params;
+  let forced = -1;
+  if (forcedFirst !== null && generated === 0) forced = forcedFirst;
+  if (forcedLast !== null && generated === maxTokens - 1) forced = forcedLast;
+  return isAllowed(params, forced) ? forced : -1;
 }
 
-const none: readonly number[] = [];
+/** Whether the list of allowed tokens, where there is one, has it. */
+export function isAllowed({ allowedTokens }: SamplingParams, token: number): boolean {
+  return allowedTokens === null || allowedTokens.includes(token);
+}
 
-/** Tokens that may not come after `generated` others: those that would end the answer before minTokens. */
-export function bannedTokens(params: SamplingParams, generated: number): readonly number[] {
-  return generated < params.minTokens ? params.stopTokens : none;
+/**
+ * Tokens that may not come after those that were generated: the ones that would end the answer before minTokens, and the last of
+ * each bad word whose others were generated last. (Those of noRepeatNgram are NgramBans' to know.)
+ */
+export function* bannedTokens(params: SamplingParams, generated: readonly number[]): Iterable<number> {
+  if (generated.length < params.minTokens) yield* params.stopTokens;
+  for (const word of params.badWords) {
+    const start = generated.length - (word.length - 1);
+    if (start < 0) continue;
+    let i = 0;
+    while (i < word.length - 1 && word[i] === generated[start + i]) i++;
+    if (i === word.length - 1) yield word[i]!;
+  }
 }

@@ -13,8 +13,16 @@ export const LIMITS = {
   /** UTF-16 units of a stop string. */
   stopLength: 1024,
   stopTokens: 128,
-  /** With the stop tokens within what the engine plans for a row (engine/limits.ts). */
+  /** With the stop tokens and two ways to write each bad word within what the engine plans for a row (engine/limits.ts). */
   biases: 512,
+  badWords: 128,
+  /** UTF-16 units, or ids, of a bad word. */
+  badWordLength: 128,
+  allowedTokens: 1024,
+  ngram: 1024,
+  priority: 10,
+  /** UTF-16 units. */
+  saltLength: 128,
   /** The kernels divide by these as 32-bit floats: beyond, logits would become infinite or no numbers. */
   temperature: { min: 1e-5, max: 1e6 },
   repetitionPenalty: { min: 0.01, max: 100 },
@@ -31,13 +39,22 @@ export interface Room {
 }
 
 /**
+ * @param badWords as resolveBadWords found them
  * @throws RedllmError `invalid_value` or `context_length_exceeded`, naming the field as it is called over HTTP
  */
-export function resolveParams(request: GenerateRequest, model: ServedModel, room: Room): SamplingParams {
+export function resolveParams(
+  request: GenerateRequest,
+  model: ServedModel,
+  room: Room,
+  badWords: readonly (readonly number[])[] = [],
+): SamplingParams {
   const { defaults } = model;
   const vocabulary = model.spec.vocabulary.target;
   const maxTokens = resolveMaxTokens(request, model, room);
   const endTokens = request.ignoreEos ? [] : defaults.endTokens;
+  const allowedTokens = resolveAllowed(request.allowedTokens, vocabulary);
+  const forced = (param: string, asked: number | null | undefined, fallback: number | undefined) =>
+    resolveForced(param, asked, fallback, { vocabulary, allowedTokens });
   const topK = integer('top_k', request.topK ?? defaults.topK ?? 0, { min: -1 });
   return {
     maxTokens,
@@ -60,11 +77,14 @@ export function resolveParams(request: GenerateRequest, model: ServedModel, room
     logprobs: Math.max(resolveLogprobs(request.logprobs), request.promptLogprobs ?? -1),
     stopTokens: [...new Set([...resolveStopTokens(request.stopTokens ?? [], vocabulary), ...endTokens])],
     endTokens,
-    forcedFirst: resolveForced('forced_bos_token_id', request.forcedFirst, defaults.forcedFirst, vocabulary),
-    forcedLast: resolveForced('forced_eos_token_id', request.forcedLast, defaults.forcedLast, vocabulary),
-    noRepeatNgram: 0,
-    badWords: [],
-    allowedTokens: null,
+    forcedFirst: forced('forced_bos_token_id', request.forcedFirst, defaults.forcedFirst),
+    forcedLast: forced('forced_eos_token_id', request.forcedLast, defaults.forcedLast),
+    noRepeatNgram: integer('no_repeat_ngram_size', request.noRepeatNgram ?? defaults.noRepeatNgram ?? 0, {
+      min: 0,
+      max: LIMITS.ngram,
+    }),
+    badWords,
+    allowedTokens,
     beam: null,
   };
 }
@@ -122,6 +142,18 @@ export function resolveStops(stops: readonly string[] | undefined, model: Served
 /** @returns milliseconds since 1970, or null */
 export function resolveDeadline(timeout: number | undefined, now: number): number | null {
   return timeout === undefined ? null : now + number('timeout', timeout, { above: 0 });
+}
+
+/** @throws RedllmError with param `priority` */
+export function resolvePriority(priority: number | undefined): number {
+  return integer('priority', priority ?? 0, { min: -LIMITS.priority, max: LIMITS.priority });
+}
+
+/** @throws RedllmError with param `cache_salt` */
+export function resolveSalt(salt: string | undefined): string | null {
+  if (salt === undefined) return null;
+  if (typeof salt === 'string' && salt !== '' && salt.length <= LIMITS.saltLength) return salt;
+  throw refuse('cache_salt', `cache_salt must have 1 to ${LIMITS.saltLength} characters.`);
 }
 
 function resolveTemperature(temperature: number): number {
@@ -184,8 +216,19 @@ function resolveForced(
   param: string,
   asked: number | null | undefined,
   fallback: number | undefined,
-  vocabulary: number,
+  { vocabulary, allowedTokens }: { readonly vocabulary: number; readonly allowedTokens: readonly number[] | null },
 ): number | null {
-  if (asked === undefined) return fallback ?? null;
-  return asked === null ? null : tokenIds(param, [asked], vocabulary)[0]!;
+  const isAllowed = (token: number) => allowedTokens === null || allowedTokens.includes(token);
+  if (asked === undefined) return fallback !== undefined && isAllowed(fallback) ? fallback : null;
+  if (asked === null) return null;
+  tokenIds(param, [asked], vocabulary);
+  if (!isAllowed(asked)) throw refuse(param, `${param} is ${asked}, which allowed_token_ids does not hold.`);
+  return asked;
+}
+
+function resolveAllowed(tokens: readonly number[] | undefined, vocabulary: number): readonly number[] | null {
+  if (tokens === undefined) return null;
+  if (tokens.length === 0 || tokens.length > LIMITS.allowedTokens)
+    throw refuse('allowed_token_ids', `allowed_token_ids must hold 1 to ${LIMITS.allowedTokens} ids.`);
+  return [...new Set(tokenIds('allowed_token_ids', tokens, vocabulary))];
 }

@@ -123,6 +123,17 @@ export class Config {
     return [...new Set<number>(ids)];
   }
 
+  /** Lists of ids, where the field is present: none empty, at most `most` of them. */
+  tokenLists(field: string, most: number): readonly (readonly number[])[] | undefined {
+    const value = this.value(field);
+    if (value === undefined) return undefined;
+    const isList = (list: unknown) =>
+      Array.isArray(list) && list.length > 0 && list.every(id => isIntegerIn(id, 0, 2 ** 31 - 1));
+    if (!Array.isArray(value) || value.length > most || !value.every(isList))
+      throw this.wrong(field, `a list of at most ${most} lists of token ids`);
+    return value;
+  }
+
   /** The error for a field whose value is of the right type and yet cannot be. @param rule what it must be, e.g. "a divisor of 8" */
   wrong(field: string, rule: string): Error {
     const name = `${this.path}${field}`;

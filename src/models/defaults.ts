@@ -38,7 +38,7 @@ export function specialTokens(config: Config, vocabulary: number, assumed: Assum
 
 /**
  * `base` with what generation_config.json says on top. As in transformers: unless do_sample is true the default is greedy
- * (temperature 0) and the fields that shape a distribution have no effect; the repetition penalty acts on greedy decoding too.
+ * (temperature 0) and the fields that shape a distribution have no effect; the repetition penalty and the bans act on greedy decoding too.
  * A forced token that is null there is taken back. Only values that stand in the file count.
  */
 export function withGenerationConfig(
@@ -65,6 +65,10 @@ export function withGenerationConfig(
   if (generation.has('repetition_penalty')) {
     merged.repetitionPenalty = generation.number('repetition_penalty', { above: 0 });
   }
+  if (generation.has('no_repeat_ngram_size')) {
+    merged.noRepeatNgram = generation.integer('no_repeat_ngram_size', { least: 0 });
+  }
+  set(merged, 'badWords', badWords(generation, merged.endTokens, vocabulary));
   if (generation.has('max_new_tokens')) merged.maxNewTokens = generation.integer('max_new_tokens');
   return merged;
 }
@@ -74,6 +78,16 @@ function forcedToken(config: Config, field: string, vocabulary: number): number 
   const ids = config.tokens(field, vocabulary);
   if (ids && ids.length !== 1) throw config.wrong(field, 'one token id');
   return ids?.[0];
+}
+
+/** More than any checkpoint has, and few enough to look through at every token. */
+const mostBadWords = 256;
+
+/** Without those that can never come, as they hold an id that is no token, and, as in transformers, without the end tokens. */
+function badWords(generation: Config, endTokens: readonly number[], vocabulary: number) {
+  return generation
+    .tokenLists('bad_words_ids', mostBadWords)
+    ?.filter(word => word.every(id => id < vocabulary) && !(word.length === 1 && endTokens.includes(word[0]!)));
 }
 
 /** Real files have -1, or a padding token beyond the embedding: both mean that the model has none. */

@@ -169,5 +169,8 @@ export interface GenerationDefaults {
   readonly topP?: number;
   readonly minP?: number;
   readonly repetitionPenalty?: number;
+  readonly noRepeatNgram?: number;
+  /** Token sequences that may not come in an answer. */
+  readonly badWords?: readonly (readonly number[])[];
   readonly maxNewTokens?: number;
 }

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import websocket from '@fastify/websocket';
 import fastify, { type FastifyInstance, LogController } from 'fastify';
 import { answer } from './answer.ts';
-import { requireKey } from './auth.ts';
+import { clientOf, requireKey } from './auth.ts';
 import { acceptJson } from './body.ts';
 import type { CallReader, ServerContext } from './call.ts';
 import { readChat } from './chat.ts';
@@ -98,7 +98,7 @@ function textRoutes(app: FastifyInstance, context: ServerContext, url: string, r
   app.post(url, async (request, reply) => {
     // Before the body is read any further: a server that goes away refuses everything alike.
     if (context.drain.draining) throw context.drain.refusal();
-    return answer(context, read(context, request.body), request, reply);
+    return answer(context, read(context, request.body, clientOf(request)), request, reply);
   });
   app.route({
     method: 'GET',
@@ -111,7 +111,8 @@ function textRoutes(app: FastifyInstance, context: ServerContext, url: string, r
       throw methodNotAllowed(request.method, url, ['POST', 'GET with an upgrade to WebSocket']);
     },
     wsHandler: (socket, request) => {
-      new SocketSession(socket, context, read, request.log);
+      const client = clientOf(request);
+      new SocketSession(socket, context, (of, body) => read(of, body, client), request.log);
     },
   });
 }

@@ -1,9 +1,19 @@
 /** The API key: `Authorization: Bearer KEY` on every route but /health. */
-import { createHash, timingSafeEqual } from 'node:crypto';
-import type { FastifyInstance } from 'fastify';
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { RedllmError } from '../errors.ts';
 
 const digest = (text: string) => createHash('sha256').update(text).digest();
+
+/** Of this process alone, so that a client's name says nothing about its key, here or anywhere else. */
+const salt = randomBytes(16);
+
+const clients = new WeakMap<FastifyRequest, string>();
+
+/** A short name for whoever holds the key that the request came with; null: this server asks for none. */
+export function clientOf(request: FastifyRequest): string | null {
+  return clients.get(request) ?? null;
+}
 
 /** Digests have one length and every key is compared, so that the time taken says nothing about a key. */
 function matches(given: string, keys: readonly Buffer[]): boolean {
@@ -22,5 +32,6 @@ export function requireKey(app: FastifyInstance, apiKeys: readonly string[]): vo
     if (given === undefined)
       throw new RedllmError('invalid_api_key', 'This server asks for an API key: Authorization: Bearer KEY.');
     if (!matches(given, keys)) throw new RedllmError('invalid_api_key', 'The API key is not one of this server.');
+    clients.set(request, createHash('sha256').update(salt).update(given).digest('hex').slice(0, 16));
   });
 }

@@ -29,8 +29,12 @@ export interface WholeCall extends Pick<Call, 'whole'> {
   readonly stream: false;
 }
 
-/** Reads and checks a body. @throws RedllmError */
-export type CallReader = (context: ServerContext, body: unknown) => Call;
+/**
+ * Reads and checks a body.
+ * @param client who asks, as auth.ts names them; null: nobody in particular
+ * @throws RedllmError
+ */
+export type CallReader = (context: ServerContext, body: unknown, client: string | null) => Call;
 
 /** What one choice gained; choices are counted over all prompts: choice = prompt * n + answer. */
 export interface Gain {

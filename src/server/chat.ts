@@ -10,10 +10,13 @@ import { type ChatBody, parseChat, toParams } from './schemas.ts';
 import { usageObject } from './usage.ts';
 
 /** @throws RedllmError naming the field that is wrong */
-export function readChat(context: ServerContext, body: unknown): Call {
+export function readChat(context: ServerContext, body: unknown, client: string | null): Call {
   const fields = parseChat(body);
   const model = context.generator.model(fields.model);
-  const request = chatRequest(model, fields, context.options.requestTimeout);
+  const request = {
+    ...chatRequest(model, fields, context.options.requestTimeout),
+    ...(client !== null && { client }),
+  };
   const stream = fields.stream === true;
   const head = chatHead(model.name, fields.request_id, stream);
   const withIds = fields.return_token_ids === true;

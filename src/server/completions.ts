@@ -13,7 +13,7 @@ import { usageObject } from './usage.ts';
 const DEFAULT_MAX_TOKENS = 16;
 
 /** @throws RedllmError naming the field that is wrong */
-export function readCompletion(context: ServerContext, body: unknown): Call {
+export function readCompletion(context: ServerContext, body: unknown, client: string | null): Call {
   const fields = parseCompletion(body);
   const model = context.generator.model(fields.model);
   const prompts = parsePrompts(fields.prompt);
@@ -22,6 +22,7 @@ export function readCompletion(context: ServerContext, body: unknown): Call {
   const requests: GenerateRequest[] = prompts.map(prompt => ({
     ...(model.defaults.maxNewTokens === undefined && { maxTokens: DEFAULT_MAX_TOKENS }),
     ...params,
+    ...(client !== null && { client }),
     prompt,
     ...(fields.logprobs !== undefined && { logprobs: fields.logprobs }),
     ...(asked.echoed && { promptLogprobs: Math.max(asked.generated!, asked.prompt ?? 0) }),

@@ -42,6 +42,8 @@ export function sendError(thrown: unknown, request: FastifyRequest, reply: Fasti
   reply.code(error.status);
   if (error.retryAfter !== null) reply.header('retry-after', String(Math.ceil(error.retryAfter)));
   else if (error.status === 429) reply.header('retry-after', '1');
+  // OpenAI's clients retry whatever is 500 or more, and this would take as long again.
+  if (error.code === 'deadline_exceeded') reply.header('x-should-retry', 'false');
   if (error.status === 401) reply.header('www-authenticate', 'Bearer');
   // The rest of a body that is too large is read and thrown away, so that the client, still sending, gets to see this answer.
   if (error.status === 413) reply.removeHeader('connection');

@@ -84,7 +84,7 @@ async function* measure(
     if (!abandoned.includes(error.code)) cut = 'error';
     // A request that was refused, or cancelled before its first step (as its siblings are, where one is refused), never ran.
     if (!ran && error.code !== 'deadline_exceeded') open = 0;
-    if (error.status >= 400 && error.status < 499 && error.code !== 'deadline_exceeded') open = 0;
+    if (error.status >= 400 && error.status < 499) open = 0;
     throw signal?.aborted ? error : thrown;
   } finally {
     if (open > 0) ended(cut, open);

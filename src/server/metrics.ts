@@ -24,8 +24,9 @@ const gauges: readonly (readonly [name: string, help: string, read: Read])[] = [
   ['vllm:num_requests_waiting', 'Requests waiting for the running batch.', stats => stats.waiting],
   [
     'vllm:kv_cache_usage_perc',
-    'Share of K/V pages in use, 0 to 1.',
-    ({ pages }) => (pages.self + pages.cross) / Math.max(pages.total, 1),
+    'Share of K/V pages that requests hold, 0 to 1; what a cache alone holds is free for them.',
+    ({ pages: { total, self, cross, cachedSelf, cachedCross } }) =>
+      (self + cross - cachedSelf - cachedCross) / Math.max(total, 1),
   ],
   [
     'redllm:kv_self_usage_perc',
@@ -37,11 +38,25 @@ const gauges: readonly (readonly [name: string, help: string, read: Read])[] = [
     'Share of K/V pages that hold keys and values of sources, 0 to 1.',
     ({ pages }) => pages.cross / Math.max(pages.total, 1),
   ],
+  [
+    'redllm:kv_cached_self_usage_perc',
+    'Share of K/V pages with decoder keys and values that only the cache holds, 0 to 1.',
+    ({ pages }) => pages.cachedSelf / Math.max(pages.total, 1),
+  ],
+  [
+    'redllm:kv_cached_cross_usage_perc',
+    'Share of K/V pages with keys and values of sources that only the cache holds, 0 to 1.',
+    ({ pages }) => pages.cachedCross / Math.max(pages.total, 1),
+  ],
+  ['redllm:encoder_queue', 'Sources of admitted requests that are still to be encoded.', stats => stats.encoderQueue],
 ];
 
 const totals: readonly (readonly [name: string, help: string, read: Read])[] = [
   ['vllm:prompt_tokens_total', 'Prompt tokens processed (sources and decoder prompts).', stats => stats.promptTokens],
   ['vllm:generation_tokens_total', 'Tokens generated.', stats => stats.generatedTokens],
+  ['vllm:num_preemptions_total', 'Requests taken back out of the running batch.', stats => stats.preemptions],
+  ['vllm:prefix_cache_queries_total', 'Tokens looked up in the prefix cache.', stats => stats.prefixQueries],
+  ['vllm:prefix_cache_hits_total', 'Of those, tokens that it had.', stats => stats.prefixHits],
   ['redllm:encoder_tokens_total', 'Source tokens run through the encoder.', stats => stats.sourceTokens],
   ['redllm:encoder_sources_total', 'Sources run through the encoder.', stats => stats.sourcesEncoded],
   ['redllm:encoder_cache_queries_total', 'Sources that requests asked for.', stats => stats.sourceQueries],

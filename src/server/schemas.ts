@@ -16,6 +16,11 @@ const stop = z
   )
   .optional();
 
+const word = textOrIds.refine(
+  value => value.length > 0 && value.length <= LIMITS.badWordLength,
+  `must have 1 to ${LIMITS.badWordLength} characters or token ids`,
+);
+
 const logitBias = atMost(
   LIMITS.biases,
   z
@@ -44,6 +49,9 @@ const shared = {
   presence_penalty: penalty,
   frequency_penalty: penalty,
   logit_bias: logitBias,
+  no_repeat_ngram_size: z.int().min(0).max(LIMITS.ngram).optional(),
+  bad_words: atMost(LIMITS.badWords, z.array(word)).optional(),
+  allowed_token_ids: atMost(LIMITS.allowedTokens, z.array(tokenId).min(1, 'must not be empty')).optional(),
   seed: z.int().optional(),
   stop,
   stop_token_ids: atMost(LIMITS.stopTokens, z.array(tokenId)).optional(),
@@ -56,6 +64,8 @@ const shared = {
   return_token_ids: z.boolean().optional(),
   request_id: text.min(1).max(128).optional(),
   timeout_ms: z.int().min(1).optional(),
+  priority: z.int().min(-LIMITS.priority).max(LIMITS.priority).optional(),
+  cache_salt: text.min(1).max(LIMITS.saltLength).optional(),
   decoder_prompt: textOrIds.optional(),
   forced_bos_token_id: tokenId.nullable().optional(),
   forced_eos_token_id: tokenId.nullable().optional(),
@@ -169,6 +179,9 @@ export function toParams(body: SharedBody, requestTimeout: number): Omit<Generat
     presencePenalty: body.presence_penalty,
     frequencyPenalty: body.frequency_penalty,
     logitBias: body.logit_bias && new Map(Object.entries(body.logit_bias).map(([id, bias]) => [Number(id), bias])),
+    noRepeatNgram: body.no_repeat_ngram_size,
+    badWords: body.bad_words,
+    allowedTokens: body.allowed_token_ids,
     seed: body.seed,
     promptLogprobs: body.prompt_logprobs,
     stop: body.stop,
@@ -178,6 +191,8 @@ export function toParams(body: SharedBody, requestTimeout: number): Omit<Generat
     skipSpecialTokens: body.skip_special_tokens,
     forcedFirst: body.forced_bos_token_id,
     forcedLast: body.forced_eos_token_id,
+    priority: body.priority,
+    cacheSalt: body.cache_salt,
     timeout: timeouts.length > 0 ? Math.min(...timeouts) : undefined,
   });
 }

@@ -3,7 +3,7 @@ import type { FastifyBaseLogger } from 'fastify';
 import type { RawData, WebSocket } from 'ws';
 import { RedllmError } from '../errors.ts';
 import { parseJson } from './body.ts';
-import type { CallReader, ServerContext } from './call.ts';
+import type { Call, ServerContext } from './call.ts';
 import type { Ticket } from './drain.ts';
 import { report } from './error-handler.ts';
 import { Outbox } from './outbox.ts';
@@ -15,16 +15,19 @@ type Id = string | number;
 const isId = (id: unknown): id is Id =>
   (typeof id === 'string' && id.length > 0 && id.length <= 128) || Number.isSafeInteger(id);
 
+/** A CallReader for the client at the other end. */
+type Read = (context: ServerContext, body: unknown) => Call;
+
 export class SocketSession {
   readonly #socket: WebSocket;
   readonly #context: ServerContext;
-  readonly #read: CallReader;
+  readonly #read: Read;
   readonly #log: FastifyBaseLogger;
   readonly #outbox: Outbox;
   readonly #jobs = new Map<Id, Ticket>();
   #answersPings = true;
 
-  constructor(socket: WebSocket, context: ServerContext, read: CallReader, log: FastifyBaseLogger) {
+  constructor(socket: WebSocket, context: ServerContext, read: Read, log: FastifyBaseLogger) {
     const { options, drain } = context;
     this.#socket = socket;
     this.#context = context;
@@ -107,7 +110,7 @@ export class SocketSession {
     void this.#run(id, call.chunks(ticket), ticket);
   }
 
-  async #run(id: Id, chunks: ReturnType<ReturnType<CallReader>['chunks']>, ticket: Ticket): Promise<void> {
+  async #run(id: Id, chunks: ReturnType<Call['chunks']>, ticket: Ticket): Promise<void> {
     try {
       let step = await chunks.next();
       for (; !step.done; step = await chunks.next()) await this.#outbox.send({ type: 'chunk', id, data: step.value });

@@ -105,25 +105,34 @@ int32_t draw(const float* x, int32_t vocabulary, float threshold, double u) {
   return 0;
 }
 
+// The logits of the row's allowed tokens, -infinity for all others, in `room`.
+const float* only_allowed(const SampleArgs& a, int64_t row, const float* x, int32_t vocabulary, float* room) {
+  const vf banned = splat(-kInfinity);
+  for_lanes(vocabulary, [&](int32_t i, int32_t n) { store_upto(room + i, banned, n); });
+  for (int32_t i = a.allow_start[row]; i < a.allow_start[row + 1]; ++i) room[a.allow_token[i]] = x[a.allow_token[i]];
+  return room;
+}
+
 // Steps 2 to 9.
 int32_t choose(const SampleArgs& a, int64_t row, const float* logits, int32_t vocabulary, float* x) {
   const int32_t first_bias = a.bias_start[row], last_bias = a.bias_start[row + 1];
-  const bool greedy = !(a.temperature[row] > 0);
-  if (penalised(a, row) || first_bias < last_bias) {
+  const bool greedy = !(a.temperature[row] > 0), listed = a.allow_start[row] < a.allow_start[row + 1];
+  float* room = x + (vocabulary + kLanes - 1) / kLanes * kLanes;
+  if (penalised(a, row) || first_bias < last_bias || listed) {
     for_lanes(vocabulary, [&](int32_t i, int32_t n) { store_upto(x + i, cleaned(load_upto(logits + i, n)), n); });
     if (penalised(a, row)) penalise(a, row, a.history + a.slot[row] * int64_t{2} * vocabulary, vocabulary, x);
     for (int32_t i = first_bias; i < last_bias; ++i) x[a.bias_token[i]] += a.bias_value[i];
-    logits = x;
+    logits = listed ? only_allowed(a, row, x, vocabulary, room) : x;
   }
   const float top = greatest(logits, vocabulary);
-  if (top == -kInfinity) return 0;
+  if (top == -kInfinity) return listed ? a.allow_token[a.allow_start[row]] : 0;
   if (greedy) return index_of(logits, vocabulary, top);
   // From the greatest down: the same set and the same ratios as with logit / temperature, and no overflow however cold it is.
   const vf shift = splat(top), temperature = splat(a.temperature[row]);
   for_lanes(vocabulary, [&](int32_t i, int32_t n) {
     store_upto(x + i, div(sub(cleaned(load_upto(logits + i, n)), shift), temperature), n);
   });
-  const float threshold = threshold_of(a, row, x, vocabulary, x + (vocabulary + kLanes - 1) / kLanes * kLanes);
+  const float threshold = threshold_of(a, row, x, vocabulary, room);
   const cpu::Philox random =
       cpu::philox(a.seed[2 * row], a.seed[2 * row + 1], {{static_cast<uint32_t>(a.step[row]), 0, 0, 0}});
   return draw(x, vocabulary, threshold, random.word[0] * 0x1p-32);
