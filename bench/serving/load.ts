@@ -19,7 +19,7 @@ export class Load {
   readonly #sourceTokens: number;
   readonly #maxTokens: number;
 
-  /** @param request.sourceTokens of each prompt, for models that take token ids */
+  /** @param request.sourceTokens of each prompt, for models that take token ids; maxTokens is the mean of the answers */
   constructor(
     asked: Asked,
     agent: Agent,
@@ -64,8 +64,9 @@ export class Load {
     const answer = await complete(this.#agent, url, {
       model,
       prompt: text ? this.#draw.word() : [...this.#draw.tokens(this.#sourceTokens, 1000)],
-      max_tokens: this.#maxTokens,
-      // The same work for every request, whatever the weights say.
+      // Of different lengths, so that clients do not go in step.
+      max_tokens: this.#draw.whole(Math.ceil(this.#maxTokens / 2), Math.ceil(1.5 * this.#maxTokens) + 1),
+      // As much work as was drawn, whatever the weights say.
       ignore_eos: true,
       temperature: 0,
     });
@@ -73,12 +74,19 @@ export class Load {
   }
 }
 
-/** Requests and tokens a second that were completed between two times. */
+/**
+ * Requests and tokens a second between two times, of those that were completed. A request counts by the share of its time that lies
+ * between: batches that begin and end together would otherwise fall in or out as a whole.
+ */
 export function throughput(all: readonly Sent[], from: number, to: number): { requests: number; tokens: number } {
   const seconds = (to - from) / 1000;
-  const done = all.filter(({ answer, ended }) => answer.status === 200 && ended >= from && ended < to);
-  return {
-    requests: done.length / seconds,
-    tokens: done.reduce((sum, { answer }) => sum + answer.tokens, 0) / seconds,
-  };
+  let requests = 0;
+  let tokens = 0;
+  for (const { sent, ended, answer } of all) {
+    if (answer.status !== 200) continue;
+    const share = Math.max(0, Math.min(ended, to) - Math.max(sent, from)) / (ended - sent);
+    requests += share;
+    tokens += share * answer.tokens;
+  }
+  return { requests: requests / seconds, tokens: tokens / seconds };
 }

@@ -18,12 +18,12 @@ const flags = {
   /** Rows of the batch, and requests that may wait beside them. */
   rows: 64,
   queue: 64,
-  /** Of each request. */
+  /** Tokens of each source, and of an answer on average. */
   source: 64,
   tokens: 16,
   /** Numbers of clients to find the peak with, and seconds of each. */
   ramp: '1,8,32,64,96',
-  'ramp-seconds': 8,
+  'ramp-seconds': 10,
   /** Arrivals as a multiple of the peak, and their seconds. */
   times: 2,
   seconds: 60,
