@@ -1,6 +1,7 @@
 /** What one model can be asked for: the sizes of its steps, and which requests could never run. */
 import { RedllmError } from '../errors.ts';
 import type { ModelFootprint, StepLimits } from '../native.ts';
+import { beamCandidates } from './beam-search.ts';
 import type { PageTables } from './page-tables.ts';
 import type { PlanSizes } from './plan.ts';
 import type { EngineOptions, ModelToLoad, SubmitMessage } from './protocol.ts';
@@ -8,6 +9,8 @@ import type { SourceStore } from './sources.ts';
 
 /** Most alternatives that a request may ask to see with each token. */
 const maxAlternatives = 20;
+/** Most candidates that a beam may be asked for; beams have as many alternatives reported. */
+const maxCandidates = 128;
 /** Most entries of logit bias and stop tokens of a request, together. */
 const maxBiasEntries = 1024;
 /** Most pages of a pool: native code counts them in 32 bits. */
@@ -89,7 +92,7 @@ export function stepLimits(limits: ModelLimits): StepLimits {
     sourceTokens: limits.encoder ? Math.max(batchTokens, maxSource) : 0,
     sources: limits.encoder ? rows : 0,
     samples: rows,
-    alternatives: maxAlternatives,
+    alternatives: Math.max(maxAlternatives, maxCandidates),
     maxSource,
     maxTarget,
   };
@@ -159,6 +162,7 @@ export function checkRequest(
       },
     );
   }
+  checkBeam(message, limits);
   if (params.logprobs > maxAlternatives) {
     throw new RedllmError('invalid_value', `At most ${maxAlternatives} alternatives are reported with a token.`, {
       param: 'logprobs',
@@ -182,6 +186,19 @@ export function checkRequest(
       { param: 'max_tokens' },
     );
   }
+}
+
+function checkBeam({ n, params }: SubmitMessage, { rows }: ModelLimits): void {
+  if (params.beam === null) return;
+  const { width } = params.beam;
+  const ends = new Set(params.stopTokens).size;
+  const most = Math.min(rows, Math.floor(maxCandidates / beamCandidates(1, ends)));
+  if (Number.isInteger(width) && width >= n && width <= most) return;
+  const because =
+    most === rows ? `${rows} are the rows of a batch` : `with ${ends} end and stop tokens ${most} beams are the most`;
+  throw new RedllmError('invalid_value', `best_of is ${width}, but must be between n, ${n}, and ${most}: ${because}.`, {
+    param: 'best_of',
+  });
 }
 
 /** Native code indexes by these: a token that is none would end the engine for everyone. */

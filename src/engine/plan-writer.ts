@@ -137,6 +137,7 @@ export class PlanWriter {
       plan.step[sample] = generated;
       plan.forced[sample] = forcedToken(params, generated);
       plan.alternatives[sample] = params.logprobs;
+      plan.candidates[sample] = 0;
       plan.temperature[sample] = params.temperature;
       plan.topK[sample] = params.topK;
       plan.topP[sample] = params.topP;

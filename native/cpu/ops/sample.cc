@@ -139,7 +139,7 @@ void sample(Context* context, const SampleArgs& a) {
     const int32_t token = a.forced[row] >= 0 ? a.forced[row] : choose(a, row, logits, vocabulary, scratch);
     a.token[row] = token;
     if (a.slot[row] >= 0) ++a.history[(a.slot[row] * int64_t{2} + 1) * vocabulary + token];
-    report(a, row, logits, vocabulary, token);
+    report(a, row, logits, vocabulary, token, scratch);
   });
 }
 
