@@ -4,8 +4,9 @@ import { now } from './clock.ts';
 import type { SequenceEvent, SubmitMessage } from './engine/protocol.ts';
 import { RedllmError } from './errors.ts';
 import { Answer } from './generate/answer.ts';
+import { BestOf } from './generate/best-of.ts';
 import { refuse, tokenIds } from './generate/checks.ts';
-import { resolveAnswers, resolveDeadline, resolveParams, resolveStops } from './generate/params.ts';
+import { resolveAnswers, resolveDeadline, resolveParams, resolveStops, resolveWork } from './generate/params.ts';
 import { resolvePrompt } from './generate/prompt.ts';
 import type { GenerateChunk, GenerateRequest, Usage } from './request.ts';
 import type { ServedModel } from './served-model.ts';
@@ -89,13 +90,16 @@ export class Generator {
     const model = this.model(request.model);
     const deadline = resolveDeadline(request.timeout, now());
     const n = resolveAnswers(request.n);
+    const { made, rows } = resolveWork(request, model);
     const stops = resolveStops(request.stop, model);
     const prompt = await within(signal, deadline, whole => resolvePrompt(request, model, this.#pool, whole));
-    const fits = this.#engine.roomFor(model.name, prompt.source?.length ?? 0, n);
-    const params = resolveParams(request, model, { used: prompt.tokens.length, fits });
+    const fits = this.#engine.roomFor(model.name, prompt.source?.length ?? 0, rows);
+    const asked = resolveParams(request, model, { used: prompt.tokens.length, fits });
+    const bestOf = made > n ? new BestOf(made) : null;
+    const params = bestOf ? { ...asked, logprobs: Math.max(0, asked.logprobs) } : asked;
 
     const answers = Array.from(
-      { length: n },
+      { length: made },
       (_, index) =>
         new Answer(index, {
           tokenizer: model.targetTokenizer,
@@ -109,7 +113,7 @@ export class Generator {
     const controller = new AbortController();
     const abort = () => controller.abort();
     signal?.addEventListener('abort', abort, { once: true });
-    let running = n; // As the engine sees it: a stop string ends an answer here alone.
+    let running = made; // As the engine sees it: a stop string ends an answer here alone.
     let cachedTokens = 0;
     let begin: GenerateChunk['begin'];
     let begun = false;
@@ -118,7 +122,7 @@ export class Generator {
         model: model.name,
         source: prompt.source && Int32Array.from(prompt.source),
         prompt: Int32Array.from(prompt.tokens),
-        n,
+        n: made,
         params,
         scored: 0,
         priority: 0,
@@ -137,13 +141,18 @@ export class Generator {
         if (event.finish === 'cancelled') throw cancelled();
         const chunk = answer.take(event);
         if (answer.done && event.finish === undefined) events.cancel(event.index);
-        if (chunk) yield begun || begin === undefined ? chunk : { ...chunk, begin };
-        begun ||= chunk !== null && begin !== undefined;
+        if (chunk && bestOf) bestOf.add(chunk);
+        else if (chunk) yield begun || begin === undefined ? chunk : { ...chunk, begin };
+        begun ||= chunk !== null && bestOf === null && begin !== undefined;
         if (answers.every(({ done }) => done)) break;
       }
       if (signal?.aborted && running > 0) throw cancelled();
       if (!answers.every(({ done }) => done))
         throw new Error('The engine ended a request before its answers were done.');
+      for (const chunk of bestOf?.best(n, asked.logprobs >= 0) ?? []) {
+        yield begun || begin === undefined ? chunk : { ...chunk, begin };
+        begun = true;
+      }
     } finally {
       signal?.removeEventListener('abort', abort);
       if (running > 0) controller.abort();

@@ -69,6 +69,7 @@ export class Answer {
       text,
       tokens: event.tokens.slice(0, taken),
       ...(event.logprobs && { logprobs: this.#logprobs(event.tokens, event.logprobs.slice(0, taken)) }),
+      ...(event.beamScore !== undefined && { beamScore: event.beamScore }),
       ...(this.#done && { finish: finishOf(event, stop) }),
     };
   }

@@ -170,4 +170,8 @@ export interface GenerationDefaults {
   readonly minP?: number;
   readonly repetitionPenalty?: number;
   readonly maxNewTokens?: number;
+  /** Of beam search, for requests that ask for one. */
+  readonly numBeams?: number;
+  readonly lengthPenalty?: number;
+  readonly earlyStopping?: boolean | 'never';
 }

@@ -38,6 +38,7 @@ export function completionChoice({ index, chunk, echo, offset, tokenIds }: Compl
     logprobs: chunk.logprobs ? completionLogprobs(chunk.logprobs, offset) : null,
     finish_reason: chunk.finish?.reason ?? null,
     stop_reason: chunk.finish?.stopReason ?? null,
+    ...(chunk.beamScore !== undefined && { beam_score: chunk.beamScore }),
     ...(tokenIds && { token_ids: chunk.tokens, ...(tokenIds.prompt && { prompt_token_ids: tokenIds.prompt }) }),
   };
 }

@@ -12,11 +12,6 @@ const not =
 /** For each field, which of its values (null and absent aside) ask for something. */
 const refused: Readonly<Record<string, (value: unknown) => boolean>> = {
   suffix: notEmpty,
-  use_beam_search: isTrue,
-  beam_size: not(1),
-  num_beams: not(1),
-  length_penalty: not(1),
-  early_stopping: isTrue,
   no_repeat_ngram_size: not(0),
   prompt_logprobs: any,
   return_tokens_as_token_ids: isTrue,
