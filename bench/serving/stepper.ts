@@ -5,6 +5,7 @@
 import { performance } from 'node:perf_hooks';
 import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads';
 import { now } from '../../src/clock.ts';
+import { FairShare } from '../../src/engine/fair-share.ts';
 import { EngineLoop } from '../../src/engine/loop.ts';
 import { MemoryBudget } from '../../src/engine/memory-budget.ts';
 import { ModelRunner } from '../../src/engine/model-runner.ts';
@@ -39,7 +40,11 @@ export class RunnerStepper extends Stepper {
 
   constructor(model: ModelToLoad, options: EngineOptions) {
     super();
-    this.#runner = new ModelRunner(this.runtime, model, options, new MemoryBudget(options.kvMemory), now);
+    this.#runner = new ModelRunner(this.runtime, model, options, {
+      budget: new MemoryBudget(options.kvMemory),
+      fairShare: new FairShare(),
+      now,
+    });
     this.#runner.loadSome(1);
   }
 
