@@ -44,7 +44,7 @@ export async function startServer(
         parallelPrompts: Math.max(1, Math.min(config.maxRows, config.maxQueue)),
       },
     });
-    const url = await app.fastify.listen({ host: config.host, port: config.port }).catch(cause => {
+    const url = await app.fastify.listen({ host: config.host, port: config.port, backlog: 4096 }).catch(cause => {
       throw new RedllmError(
         'invalid_config',
         `The server cannot listen at ${config.host}:${config.port} (${(cause as Error).message}).`,
