@@ -55,7 +55,7 @@ all('sampling fields', servedModel({ tokenizer }), [
   [{ repetitionPenalty: 101 }, 'repetition_penalty'],
   [{ presencePenalty: 2.1 }, 'presence_penalty'],
   [{ frequencyPenalty: -2.1 }, 'frequency_penalty'],
-  [bias(tokenizer.vocabularySize, 1), 'logit_bias'],
+  [bias(tokenizer.vocabularySize, 1), `logit_bias.${tokenizer.vocabularySize}`],
   [bias(7, 101), 'logit_bias.7'],
   [{ logitBias: new Map(Array.from({ length: 513 }, (_, id) => [id, 0])) }, 'logit_bias'],
   [{ seed: 0.5 }, 'seed'],

@@ -84,3 +84,17 @@ test('a model without a template refuses chat, and says what would help', async 
   assert.equal(error.code, 'unsupported');
   assert.match(error.message, /echo has no chat template/);
 });
+
+test('an error about the length names the field that the client wrote', async () => {
+  const ask = async (fields: object) => {
+    const payload = { model: 'chatty', messages: [{ role: 'user', content: 'x' }], ...fields };
+    const response = await server.fastify.inject({ method: 'POST', url: '/v1/chat/completions', payload });
+    assert.equal(response.statusCode, 400);
+    return response.json().error;
+  };
+  const { param, message, code } = await ask({ max_completion_tokens: 1e6 });
+  assert.deepEqual([param, code], ['max_completion_tokens', 'invalid_value']);
+  assert.match(message, /^max_completion_tokens must be/);
+  assert.equal((await ask({ max_tokens: 1e6 })).param, 'max_tokens');
+  assert.equal((await ask({ max_tokens: 5, max_completion_tokens: 1e6 })).param, 'max_completion_tokens');
+});

@@ -150,6 +150,7 @@ export class Engine {
     const detach = () => signal?.removeEventListener('abort', abort);
     this.#open.set(id, { stream, unfinished: submission.n, detach });
     this.#backlog.enter(id, load);
+    this.#rate.works(now());
     this.#connection.send({ ...submission, type: 'submit', id });
     return stream;
   }
@@ -260,6 +261,7 @@ export class Engine {
     open.detach();
     this.#open.delete(id);
     this.#backlog.leave(id);
+    if (this.#open.size === 0) this.#rate.rests(now());
   }
 
   #die(error: RedllmError): void {

@@ -31,11 +31,11 @@ export function forcedToken(params: SamplingParams, generated: number): number {
   let forced = -1;
   if (forcedFirst !== null && generated === 0) forced = forcedFirst;
   if (forcedLast !== null && generated === maxTokens - 1) forced = forcedLast;
-  return isAllowed(params, forced) ? forced : -1;
+  return forced >= 0 && isAllowed(params, forced) ? forced : -1;
 }
 
 /** Whether the list of allowed tokens, where there is one, has it. */
-export function isAllowed({ allowedTokens }: SamplingParams, token: number): boolean {
+function isAllowed({ allowedTokens }: SamplingParams, token: number): boolean {
   return allowedTokens === null || allowedTokens.includes(token);
 }
 

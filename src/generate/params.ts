@@ -192,8 +192,10 @@ function resolveMinTokens(minTokens: number, maxTokens: number): number {
 function resolveBias(bias: ReadonlyMap<number, number> | undefined, vocabulary: number): [number, number][] {
   if (bias === undefined) return [];
   if (bias.size > LIMITS.biases) throw refuse('logit_bias', `logit_bias may hold at most ${LIMITS.biases} tokens.`);
-  tokenIds('logit_bias', [...bias.keys()], vocabulary);
-  for (const [token, value] of bias) number(`logit_bias.${token}`, value, { min: -100, max: 100 });
+  for (const [token, value] of bias) {
+    tokenIds(`logit_bias.${token}`, [token], vocabulary);
+    number(`logit_bias.${token}`, value, { min: -100, max: 100 });
+  }
   return [...bias];
 }
 

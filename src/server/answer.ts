@@ -48,32 +48,47 @@ async function stream(
   reply: FastifyReply,
 ) {
   const chunks = call.chunks(ticket);
-  // Whatever is wrong shows before the first chunk, while the status can still say so.
-  let step = await chunks.next();
-  reply.hijack();
-  const headers: Record<string, string> = { 'x-request-id': request.id };
-  if (context.drain.draining) headers.connection = 'close';
-  const events = new EventStream(reply.raw, {
-    timeout: context.options.slowReaderTimeout,
-    signal: ticket.signal,
-    headers,
-  });
+  let opened: EventStream | undefined;
+  const open = () => {
+    opened ??= openStream(context, ticket, request, reply);
+    return opened;
+  };
+  const keepAlive = setInterval(() => open().comment('keep-alive'), context.options.keepAlive).unref();
   try {
-    for (; !step.done; step = await chunks.next()) await events.send(step.value);
+    // Whatever is wrong shows before the first chunk, while the status can still say so: all that is known within keepAlive.
+    let step = await chunks.next();
+    const events = open();
+    for (; !step.done; step = await chunks.next()) {
+      await events.send(step.value);
+      keepAlive.refresh();
+    }
     await events.send('[DONE]');
     events.end();
   } catch (thrown) {
-    const error = report(thrown, request.log);
-    ticket.cancel(error);
-    // Who does not read would not read the error either.
-    if (error.code === 'slow_reader' || events.blocked) {
-      events.cut();
-      return;
-    }
-    // The status is long sent: an event tells, and the stream ends without [DONE].
-    await events.send(error.toJSON()).catch(() => {});
-    events.end();
+    if (opened === undefined) throw thrown;
+    await endWithError(opened, report(thrown, request.log), ticket);
   } finally {
+    clearInterval(keepAlive);
     await chunks.return(undefined as never).catch(() => {});
   }
+}
+
+/** From here on the answer is a stream, whatever comes. */
+function openStream(context: ServerContext, ticket: Ticket, request: FastifyRequest, reply: FastifyReply): EventStream {
+  reply.hijack();
+  const headers: Record<string, string> = { 'x-request-id': request.id };
+  if (context.drain.draining) headers.connection = 'close';
+  return new EventStream(reply.raw, { timeout: context.options.slowReaderTimeout, signal: ticket.signal, headers });
+}
+
+/** The status is long sent: an event tells, and the stream ends without [DONE]. */
+async function endWithError(events: EventStream, error: RedllmError, ticket: Ticket): Promise<void> {
+  ticket.cancel(error);
+  // Who does not read would not read the error either.
+  if (error.code === 'slow_reader' || events.blocked) {
+    events.cut();
+    return;
+  }
+  await events.send(error.toJSON()).catch(() => {});
+  events.end();
 }

@@ -19,6 +19,7 @@ import { defaultServerOptions, type ServerOptions } from './options.ts';
 import { readScore } from './score.ts';
 import { SocketSession } from './socket.ts';
 import { tokenizeRoutes } from './tokenize.ts';
+import { HttpRequest } from './upgrades.ts';
 
 /** Milliseconds that connections get to end by themselves once no request is at work. */
 const LAST_BYTES = 1000;
@@ -48,6 +49,7 @@ export async function buildApp(parts: {
     logController: new LogController({ disableRequestLogging: !['debug', 'trace'].includes(options.logLevel) }),
     bodyLimit: options.bodyLimit,
     requestTimeout: WHOLE_REQUEST,
+    http: { IncomingMessage: HttpRequest },
     genReqId: () => randomUUID(),
     clientErrorHandler: refuseMalformed,
     frameworkErrors: sendError,

@@ -5,13 +5,18 @@ import { chatChoice, chatHead, endDelta, roleDelta, textDelta } from './chat-obj
 import { renderChat } from './chat-prompt.ts';
 import type { ServedModelLike } from './contracts.ts';
 import type { Ticket } from './drain.ts';
+import { naming } from './field-names.ts';
 import { promptLogprobs } from './logprobs.ts';
 import { type ChatBody, parseChat, toParams } from './schemas.ts';
 import { usageObject } from './usage.ts';
 
 /** @throws RedllmError naming the field that is wrong */
-export function readChat(context: ServerContext, body: unknown, client: string | null): Call {
+export function readChat(server: ServerContext, body: unknown, client: string | null): Call {
   const fields = parseChat(body);
+  const { max_completion_tokens: length } = fields;
+  const generator =
+    length === undefined ? server.generator : naming(server.generator, 'max_tokens', 'max_completion_tokens');
+  const context = { ...server, generator };
   const model = context.generator.model(fields.model);
   const request = {
     ...chatRequest(model, fields, context.options.requestTimeout),

@@ -18,6 +18,8 @@ export interface ServerOptions {
   readonly maxSocketRequests: number;
   /** Milliseconds between pings on a WebSocket. */
   readonly heartbeat: number;
+  /** Milliseconds without an event after which a stream gets a comment. */
+  readonly keepAlive: number;
 }
 
 export const defaultServerOptions: ServerOptions = {
@@ -31,4 +33,5 @@ export const defaultServerOptions: ServerOptions = {
   socketBuffer: 2 ** 20,
   maxSocketRequests: 64,
   heartbeat: 25_000,
+  keepAlive: 15_000,
 };

@@ -33,6 +33,11 @@ export class EventStream {
     if (!this.#response.write(`data: ${text}\n\n`)) await this.#drained();
   }
 
+  /** A comment: clients skip it, proxies see that the connection is of use. It says nothing to a reader who is behind. */
+  comment(text: string): void {
+    if (!this.blocked) this.#response.write(`: ${text}\n\n`);
+  }
+
   /** Whether the reader has left the socket's buffer full. */
   get blocked(): boolean {
     return this.#response.writableNeedDrain;
