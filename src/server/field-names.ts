@@ -10,6 +10,7 @@ export function naming(generator: GeneratorLike, field: string, wrote: string): 
     models: () => generator.models(),
     tokenize: request => generator.tokenize(request),
     detokenize: request => generator.detokenize(request),
+    score: (request, parallel, signal) => generator.score(request, parallel, signal),
     generate: (request, signal) => renamed(generator, request, signal, { field, wrote }),
   };
 }
