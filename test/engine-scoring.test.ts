@@ -33,7 +33,7 @@ test('the query before a scored token gives its score; cuts leave the rest for l
     { query: 2, target: 8 },
     { query: 3, target: 9 },
   ]);
-  assert.equal(firstQueryNeeded(request), 2);
+  assert.equal(firstQueryNeeded(request.sequences[0]!), 2);
 });
 
 test('what was reported is not scored again when a request is computed anew', () => {
@@ -42,13 +42,13 @@ test('what was reported is not scored again when a request is computed anew', ()
   sequence.scoresReported = 2;
   assert.equal(scoresOf(sequence, 0, 6), 1);
   assert.deepEqual(scoreQueries(sequence, 0, 1), [{ query: 4, target: 10 }]);
-  assert.equal(firstQueryNeeded(request), 4);
+  assert.equal(firstQueryNeeded(request.sequences[0]!), 4);
   sequence.scoresReported = 3;
   sequence.generated.push(11, 12);
   assert.equal(scoresOf(sequence, 0, 8), 0);
   assert.equal(tokensWithin(sequence, 8, 0), 8);
-  assert.equal(firstQueryNeeded(request), 7);
-  assert.equal(firstQueryNeeded(requestOf(submission(3, { prompt }))), 5);
+  assert.equal(firstQueryNeeded(request.sequences[0]!), 7);
+  assert.equal(firstQueryNeeded(requestOf(submission(3, { prompt })).sequences[0]!), 5);
 });
 
 test('the room for scores is bounded by the logits that they take', () => {

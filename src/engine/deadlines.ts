@@ -3,6 +3,13 @@ import type { Request } from './sequence.ts';
 
 export class Deadlines {
   readonly #heap: Request[] = [];
+  /** Those in the heap that have finished. */
+  #finished = 0;
+
+  /** Requests that it knows, finished ones among them: at most as many as others, and one. */
+  get size(): number {
+    return this.#heap.length;
+  }
 
   /** A request without a deadline is none of its business. */
   add(request: Request): void {
@@ -16,23 +23,32 @@ export class Deadlines {
     heap[at] = request;
   }
 
+  /** A request has finished. It is let go once there are as many such as others, however late its deadline is. */
+  forget({ deadline }: Request): void {
+    if (deadline === null || ++this.#finished <= this.#heap.length / 2) return;
+    const open = this.#heap.filter(request => !request.finished);
+    this.#heap.length = 0;
+    this.#finished = 0;
+    for (const request of open) this.add(request);
+  }
+
   /** The next deadline of a request that has not finished, in milliseconds of the engine's clock; null: there is none. */
   next(): number | null {
-    while (this.#heap.length > 0 && this.#heap[0]!.finished) this.#pop();
+    for (; this.#heap[0]?.finished; this.#finished--) this.#pop();
     return this.#heap[0]?.deadline ?? null;
   }
 
-  /** Takes out a request whose deadline is over. */
-  takeLate(now: number): Request | null {
+  /** The request whose deadline has been over for longest; it stands there until it has finished. null: there is none. */
+  firstLate(now: number): Request | null {
     const next = this.next();
-    return next !== null && next <= now ? this.#pop() : null;
+    return next !== null && next <= now ? this.#heap[0]! : null;
   }
 
-  #pop(): Request {
+  /** Takes out the first. */
+  #pop(): void {
     const heap = this.#heap;
-    const first = heap[0]!;
     const last = heap.pop()!;
-    if (heap.length === 0) return first;
+    if (heap.length === 0) return;
     let at = 0;
     for (let child = 1; child < heap.length; child = 2 * at + 1) {
       if (child + 1 < heap.length && late(heap[child]!, heap[child + 1]!)) child++;
@@ -41,7 +57,6 @@ export class Deadlines {
       at = child;
     }
     heap[at] = last;
-    return first;
   }
 }
 

@@ -3,9 +3,9 @@
  * that does not fit what a step has left runs as many layers as are worth that many tokens, one at least, and its states
  * wait in the encoder's buffer. At most one source waits there at a time, and it goes on before another is begun.
  */
-import type { Room, StepPlan } from './scheduler.ts';
 import type { Request } from './sequence.ts';
 import type { Source, SourceCache } from './source-cache.ts';
+import type { Step } from './step.ts';
 
 /** What of a source runs in one step. */
 export interface EncoderRun {
@@ -27,8 +27,8 @@ export class EncoderRuns {
   }
 
   /** Plans the next layers of the source that was begun, whoever waits for it. */
-  planBegun(step: StepPlan, room: Room): void {
-    if (this.#begun !== null && this.#begun.readers > 0) this.#run(step, room, this.#begun);
+  planBegun(step: Step): void {
+    if (this.#begun !== null && this.#begun.readers > 0) this.#run(step, this.#begun);
     else this.#begun = null;
   }
 
@@ -37,23 +37,23 @@ export class EncoderRuns {
    * @returns whole: it will be encoded after this step's encoder passes, so rows of the same step may read it; part: in a later
    * step; none: there is no room for it, or no memory
    */
-  plan(step: StepPlan, room: Room, request: Request): 'whole' | 'part' | 'none' {
+  plan(step: Step, request: Request): 'whole' | 'part' | 'none' {
     const source = request.source!;
     const planned = step.sources.find(run => run.source === source);
     if (planned) return planned.last === this.#layers ? 'whole' : 'part';
-    if (source.tokens.length > room.left && (room.filling || this.#begun !== null)) return 'none';
+    if (source.tokens.length > step.left && (step.filling || this.#begun !== null)) return 'none';
     if (source.tables.length === 0 && !this.#sources.allocate(source, request.turn)) return 'none';
-    return this.#run(step, room, source) ? 'whole' : 'part';
+    return this.#run(step, source) ? 'whole' : 'part';
   }
 
   /** As many layers as are worth what the step has left, one at least. @returns whether they are the last ones */
-  #run(step: StepPlan, room: Room, source: Source): boolean {
+  #run(step: Step, source: Source): boolean {
     const { length } = source.tokens;
-    const worth = Math.floor((this.#layers * Math.max(room.left, 0)) / length);
+    const worth = Math.floor((this.#layers * Math.max(step.left, 0)) / length);
     const last = Math.min(this.#layers, source.layers + Math.max(1, worth));
     step.sources.push({ source, first: source.layers, last });
-    room.left -= Math.ceil((length * (last - source.layers)) / this.#layers);
-    room.filling = true;
+    step.left -= Math.ceil((length * (last - source.layers)) / this.#layers);
+    step.filling = true;
     return last === this.#layers;
   }
 

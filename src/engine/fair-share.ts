@@ -23,7 +23,7 @@ export function compareTurns(a: Turn, b: Turn): number {
 export class FairShare {
   /** Where the line is: the greatest start of a request that was admitted. */
   #now = 0;
-  /** Where each client's last request ends. */
+  /** Where each client's last request ends. There are as many as the server has API keys. */
   readonly #ends = new Map<string | null, number>();
 
   /** @param work tokens that it may take at most */
@@ -36,7 +36,5 @@ export class FairShare {
   /** The request with this turn was admitted: the line has come so far. */
   advance(turn: Turn, priority: number): void {
     this.#now = Math.max(this.#now, turn.key - priority * headStart);
-    if (this.#ends.size < 1024) return;
-    for (const [client, end] of this.#ends) if (end <= this.#now) this.#ends.delete(client);
   }
 }

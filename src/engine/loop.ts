@@ -35,7 +35,6 @@ const loadBytes = 64 * 2 ** 20;
 export class EngineLoop {
   readonly #port: LoopPort;
   readonly #options: EngineOptions;
-  readonly #now: () => number;
   readonly #createRuntime: (options: { isa: string; threads: number }) => NativeRuntime;
   readonly #shared: Shared;
   readonly #models = new Map<string, ModelRunner>();
@@ -58,7 +57,6 @@ export class EngineLoop {
     this.#port = port;
     this.#createRuntime = createRuntime;
     this.#options = options;
-    this.#now = now;
     this.#shared = { budget: new MemoryBudget(options.kvMemory), fairShare: new FairShare(), now };
   }
 
@@ -89,7 +87,7 @@ export class EngineLoop {
     for (const { scheduler } of this.#models.values()) {
       next = Math.min(next, scheduler.nextDeadline() ?? next);
     }
-    return next === Number.POSITIVE_INFINITY ? null : Math.max(0, next - this.#now());
+    return next === Number.POSITIVE_INFINITY ? null : Math.max(0, next - this.#shared.now());
   }
 
   /** @throws Error where anything is held though there is no request: pages, rows, slots, sources, promises */

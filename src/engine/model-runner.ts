@@ -1,6 +1,7 @@
 /** One model in the engine: its weights, its pages, its queue and running batch, and the plan between them and native code. */
 import { performance } from 'node:perf_hooks';
 import type { ModelFootprint, NativeModel, NativeRuntime } from '../native.ts';
+import { Caches } from './caches.ts';
 import type { FairShare } from './fair-share.ts';
 import { type ModelLimits, maxPages, modelLimits, planSizes, stepLimits } from './limits.ts';
 import type { MemoryBudget } from './memory-budget.ts';
@@ -27,8 +28,7 @@ export class ModelRunner {
   readonly limits: ModelLimits;
   readonly scheduler: Scheduler;
   readonly pool: PagePool;
-  readonly #sources: SourceCache;
-  readonly #prefixes: PrefixCache | null;
+  readonly #caches: Caches;
   readonly #budget: MemoryBudget;
   readonly #native: NativeModel;
   readonly #writer: PlanWriter;
@@ -52,19 +52,18 @@ export class ModelRunner {
     const tables = new PageTables(this.pool, groups, pageTokens);
     const crossGroups = groups.filter(group => group.kind === 'cross').length;
     this.#budget = budget;
-    this.#sources = new SourceCache(this.pool, budget, crossGroups, pageTokens);
     // A page that a window has passed is gone, so what it would be the prefix of cannot be read again.
     const windowed = groups.some(group => group.window > 0);
-    this.#prefixes = windowed
-      ? null
-      : new PrefixCache(this.pool, budget, tables.groups, pageTokens, limits.wholePrompts);
+    this.#caches = new Caches(
+      new SourceCache(this.pool, budget, crossGroups, pageTokens),
+      windowed ? null : new PrefixCache(this.pool, budget, tables.groups, pageTokens, limits.wholePrompts),
+    );
     this.scheduler = new Scheduler({
       ...shared,
       limits,
       pool: this.pool,
       tables,
-      sources: this.#sources,
-      prefixes: this.#prefixes,
+      caches: this.#caches,
       encoderLayers: model.spec.encoder?.layers.length ?? 0,
     });
     this.#writer = new PlanWriter(plan, model.spec, this.footprint, limits, steps.alternatives);
@@ -114,19 +113,20 @@ export class ModelRunner {
 
   stats(): ModelStats {
     const { total, self, cross, cachedSelf, cachedCross } = this.pool.counts();
+    const { sources, prefixes } = this.#caches;
     return {
       model: this.name,
       waiting: this.scheduler.waiting,
       running: this.scheduler.running,
       pages: { total, self, cross, cachedSelf, cachedCross },
       encoderQueue: this.scheduler.encoderQueue,
-      prefixQueries: this.#prefixes?.queries ?? 0,
-      prefixHits: this.#prefixes?.hits ?? 0,
+      prefixQueries: prefixes?.queries ?? 0,
+      prefixHits: prefixes?.hits ?? 0,
       ...this.scheduler.totals,
       sourcesEncoded: this.#sourcesEncoded,
       sourceTokens: this.#sourceTokens,
-      sourceHits: this.#sources.hits,
-      sourceQueries: this.#sources.queries,
+      sourceHits: sources.hits,
+      sourceQueries: sources.queries,
       steps: this.#steps,
       stepTime: this.#stepTime,
       encodeStepTime: this.#encodeStepTime,

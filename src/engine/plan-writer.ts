@@ -1,4 +1,4 @@
-/** Turns a StepPlan into the flat arrays of plan.ts, and their results back into what each sampled row gained. */
+/** Turns a Step into the flat arrays of plan.ts, and their results back into what each sampled row gained. */
 
 import type { ModelSpec } from '../models/spec.ts';
 import type { ModelFootprint } from '../native.ts';
@@ -7,10 +7,11 @@ import type { ModelLimits } from './limits.ts';
 import { NgramBans } from './ngram-bans.ts';
 import { COUNT, type Plan } from './plan.ts';
 import { bannedTokens, forcedToken } from './sampling.ts';
-import type { SampleResult, StepPlan, StepRow } from './scheduler.ts';
-import { prefixOf, scoreQueries } from './scoring.ts';
+import { scoreQueries } from './scoring.ts';
 import type { Sequence } from './sequence.ts';
+import type { SampleResult } from './sequence-events.ts';
 import type { Source } from './source-cache.ts';
+import type { Step, StepRow } from './step.ts';
 
 export class PlanWriter {
   readonly #plan: Plan;
@@ -21,8 +22,6 @@ export class PlanWriter {
   readonly #afterSource: boolean;
   readonly #prefixMask: boolean;
   readonly #alternatives: number;
-  /** Numbers of the sources that this step's rows read. */
-  readonly #groups = new Map<Source, number>();
   readonly #ngrams = new NgramBans();
 
   /** @param alternatives limits.alternatives of the plan */
@@ -37,7 +36,7 @@ export class PlanWriter {
     this.#alternatives = alternatives;
   }
 
-  write(step: StepPlan): void {
+  write(step: Step): void {
     this.#writeSources(step.sources);
     this.#writeRows(step.rows);
     this.#writeCopies(step.copies);
@@ -81,7 +80,9 @@ export class PlanWriter {
     let token = 0;
     let page = 0;
     let table = 0;
-    this.#groups.clear();
+    // Rows that read one source stand side by side.
+    let group = -1;
+    let before: Source | null = null;
     fits(rows.length, plan.rowIndex, 'rows');
     for (let i = 0; i < rows.length; i++) {
       const { sequence, start, count } = rows[i]!;
@@ -91,14 +92,16 @@ export class PlanWriter {
       plan.rowStart[i] = token;
       plan.rowIndex[i] = start;
       plan.rowPosition[i] = start + (this.#afterSource ? sourceLength : 0);
-      plan.rowPrefix[i] = this.#prefixMask ? prefixOf(sequence.request) : 0;
+      plan.rowPrefix[i] = this.#prefixMask ? sequence.request.prefix : 0;
       plan.rowSourceLength[i] = sourceLength;
-      plan.rowGroup[i] = source === null ? -1 : this.#groupOf(source);
+      if (source !== null && source !== before) group++;
+      before = source;
+      plan.rowGroup[i] = source === null ? -1 : group;
       for (let k = start; k < start + count; k++) plan.tokens[token++] = sequence.token(k);
       for (const pages of sequence.tables) page = this.#writeTable(table++, page, pages);
       if (source === null) continue;
-      for (let group = 0; group < this.#crossGroups; group++) {
-        page = this.#writeTable(table++, page, source.tables[group]!);
+      for (let cross = 0; cross < this.#crossGroups; cross++) {
+        page = this.#writeTable(table++, page, source.tables[cross]!);
       }
     }
     plan.rowStart[rows.length] = token;
@@ -114,16 +117,7 @@ export class PlanWriter {
     return start + pages.length;
   }
 
-  #groupOf(source: Source): number {
-    let group = this.#groups.get(source);
-    if (group === undefined) {
-      group = this.#groups.size;
-      this.#groups.set(source, group);
-    }
-    return group;
-  }
-
-  #writeCopies(copies: StepPlan['copies']): void {
+  #writeCopies(copies: Step['copies']): void {
     const plan = this.#plan;
     fits(copies.length, plan.copyFrom, 'copies');
     for (let i = 0; i < copies.length; i++) {

@@ -12,64 +12,28 @@
  * are preempted: all their pages are released, they wait again at their old place, and are computed anew, to the same bits
  * (docs/architecture.md). The rows of a request come and go together.
  */
+import { Batch } from './batch.ts';
+import type { Caches } from './caches.ts';
 import { Deadlines } from './deadlines.ts';
-import { type EncoderRun, EncoderRuns } from './encoder-runs.ts';
+import { EncoderRuns } from './encoder-runs.ts';
 import type { FairShare, Turn } from './fair-share.ts';
-import { checkRequest, historyTokens, type ModelLimits, sequencePages } from './limits.ts';
+import { checkRequest, type ModelLimits, sequencePages } from './limits.ts';
 import type { MemoryBudget, MemoryOwner } from './memory-budget.ts';
-import type { PageCopy, PageTables } from './page-tables.ts';
+import type { PageTables } from './page-tables.ts';
 import type { PagePool } from './pages.ts';
-import type { PrefixCache } from './prefix-cache.ts';
-import type { FinishReason, SequenceEvent, SubmitMessage, TokenLogprobs } from './protocol.ts';
+import type { FinishReason, SequenceEvent, SubmitMessage } from './protocol.ts';
 import { RequestLine } from './request-line.ts';
 import { firstQueryNeeded, scoresOf, tokensWithin } from './scoring.ts';
 import { Request, type Sequence } from './sequence.ts';
-import type { SourceCache } from './source-cache.ts';
-
-export interface StepRow {
-  readonly sequence: Sequence;
-  /** Its tokens [start, start + count) are computed in this step. */
-  readonly start: number;
-  readonly count: number;
-  /** Whether the last of them is followed by a new token. */
-  readonly sampled: boolean;
-  /** Scores that its tokens give: samples that come before that of the new token. */
-  readonly scored: number;
-}
-
-export interface StepPlan {
-  readonly sources: EncoderRun[];
-  readonly rows: StepRow[];
-  /** Pages to copy before anything else runs. */
-  readonly copies: PageCopy[];
-}
-
-/** What one sample gave; in the order of the plan's samples: row by row, the scores before the new token. */
-export interface SampleResult {
-  readonly token: number;
-  readonly logprobs?: TokenLogprobs;
-}
-
-/** What a step in the making still has room for. */
-export interface Room {
-  /** Tokens; below 0 after something that could not be cut. */
-  left: number;
-  /** Score samples. */
-  scores: number;
-  /** Whether anything but decode rows is planned. */
-  filling: boolean;
-  /** Tokens of histories to set. */
-  histories: number;
-}
+import { cancelledEvent, type SampleResult, scoreEvent, tokenEvent } from './sequence-events.ts';
+import { Step, type StepRow } from './step.ts';
 
 export interface SchedulerParts {
   readonly limits: ModelLimits;
   readonly budget: MemoryBudget;
   readonly pool: PagePool;
   readonly tables: PageTables;
-  readonly sources: SourceCache;
-  /** null: no page of this model can be used again by another row. */
-  readonly prefixes: PrefixCache | null;
+  readonly caches: Caches;
   readonly fairShare: FairShare;
   readonly encoderLayers: number;
   /** Milliseconds, as clock.ts has them: deadlines are measured by it. */
@@ -80,22 +44,20 @@ export class Scheduler implements MemoryOwner {
   readonly #parts: SchedulerParts;
   readonly #byId = new Map<number, Request>();
   readonly #waiting = new RequestLine();
-  readonly #running = new RequestLine();
+  readonly #batch: Batch;
   readonly #deadlines = new Deadlines();
   readonly #encoder: EncoderRuns;
-  #runningRows = 0;
-  readonly #freeSlots: number[];
   #admitted: number[] = [];
   /** The step that is being planned, or under way. */
-  #step: StepPlan | null = null;
+  #step: Step | null = null;
   #promptTokens = 0;
   #generatedTokens = 0;
   #preemptions = 0;
 
   constructor(parts: SchedulerParts) {
     this.#parts = parts;
-    this.#encoder = new EncoderRuns(parts.sources, parts.encoderLayers);
-    this.#freeSlots = Array.from({ length: parts.limits.rows }, (_, i) => parts.limits.rows - 1 - i);
+    this.#batch = new Batch(parts.limits.rows, parts.tables, parts.caches);
+    this.#encoder = new EncoderRuns(parts.caches.sources, parts.encoderLayers);
     parts.budget.join(this);
   }
 
@@ -104,7 +66,7 @@ export class Scheduler implements MemoryOwner {
   }
 
   get running(): number {
-    return this.#running.length;
+    return this.#batch.requests.length;
   }
 
   get hasWork(): boolean {
@@ -113,7 +75,7 @@ export class Scheduler implements MemoryOwner {
 
   /** Sources of admitted requests that are still to be encoded. */
   get encoderQueue(): number {
-    const sources = new Set([...this.#running].map(({ source }) => source));
+    const sources = new Set([...this.#batch.requests].map(({ source }) => source));
     return [...sources].filter(source => source !== null && !source.encoded).length;
   }
 
@@ -133,8 +95,13 @@ export class Scheduler implements MemoryOwner {
 
   /** @throws RedllmError where the request could never run */
   submit(message: SubmitMessage): void {
-    const { limits, pool, tables, sources, fairShare, now } = this.#parts;
-    checkRequest(message, limits, { tables, sources, capacity: pool.capacity, pageBytes: pool.pageBytes });
+    const { limits, pool, tables, caches, fairShare, now } = this.#parts;
+    checkRequest(message, limits, {
+      tables,
+      sources: caches.sources,
+      capacity: pool.capacity,
+      pageBytes: pool.pageBytes,
+    });
     const { id, client, source, prompt, n, params, priority } = message;
     const work = (source?.length ?? 0) + prompt.length + n * params.maxTokens;
     const request = new Request(message, fairShare.turnOf(id, client, work, priority), now());
@@ -153,38 +120,33 @@ export class Scheduler implements MemoryOwner {
   // ---- a step -------------------------------------------------------------------------------------------------------------
 
   /** The next step, or null where nothing can run. After it, finishStep() must be called before anything else. */
-  next(): StepPlan | null {
-    const { limits } = this.#parts;
-    const step: StepPlan = { sources: [], rows: [], copies: [] };
+  next(): Step | null {
+    const { limits, tables } = this.#parts;
+    const { requests } = this.#batch;
+    const step = new Step(limits);
     this.#step = step;
-    const room: Room = {
-      left: limits.batchTokens,
-      scores: limits.scores,
-      filling: false,
-      histories: historyTokens(limits),
-    };
     // Rows whose turn is last give way to the others, so what is preempted stands behind what is planned.
-    for (let i = 0; i < this.#running.length; i++) this.#decode(step, room, this.#running.at(i)!);
-    this.#encoder.planBegun(step, room);
-    let blocked = false;
-    for (let i = 0; i < this.#running.length && !blocked; i++) blocked = !this.#fill(step, room, this.#running.at(i)!);
-    while (!blocked && this.#waiting.length > 0 && (room.left > 0 || !room.filling)) {
-      const request = this.#waiting.first!;
-      if (!this.#admit(request) || !this.#fill(step, room, request)) break;
+    for (let i = 0; i < requests.length; i++) this.#decode(step, requests.at(i)!);
+    this.#encoder.planBegun(step);
+    let fits = true;
+    for (let i = 0; i < requests.length && fits; i++) fits = this.#fill(step, requests.at(i)!);
+    while (fits && this.#waiting.first !== undefined && (step.left > 0 || !step.filling)) {
+      const request = this.#waiting.first;
+      fits = this.#admit(request) && this.#fill(step, request);
     }
     // Attention reads the keys of a source once for rows that stand side by side.
     if (limits.encoder) step.rows.sort((a, b) => sourceOf(a) - sourceOf(b));
-    if (step.rows.length === 0 && step.sources.length === 0) {
-      this.#parts.tables.copied(step.copies);
+    if (step.empty) {
+      tables.copied(step.copies);
       this.#step = null;
     }
     return this.#step;
   }
 
-  #decode(step: StepPlan, room: Room, request: Request): void {
+  #decode(step: Step, request: Request): void {
     for (const sequence of request.sequences) {
       if (sequence.finish !== null || !sequence.decoding) continue;
-      if (this.#addRow(step, room, sequence, 1)) continue;
+      if (this.#addRow(step, sequence, 1)) continue;
       // It is its own turn to give way.
       this.#preempt(request);
       return;
@@ -192,10 +154,10 @@ export class Scheduler implements MemoryOwner {
   }
 
   /** Plans what a request has left to do before it decodes. False: not all of it fits, so nothing behind it may run. */
-  #fill(step: StepPlan, room: Room, request: Request): boolean {
+  #fill(step: Step, request: Request): boolean {
     const { limits, now } = this.#parts;
     if (request.source !== null && !request.source.encoded) {
-      const planned = this.#encoder.plan(step, room, request);
+      const planned = this.#encoder.plan(step, request);
       if (planned !== 'none') request.started ??= now();
       if (planned !== 'whole') return false;
     }
@@ -205,11 +167,11 @@ export class Scheduler implements MemoryOwner {
       if (sequence.pending === 0) continue;
       // What sees each other is computed whole; what follows it can be cut.
       const prefix = limits.wholePrompts ? Math.max(0, request.prefix - sequence.computed) : 0;
-      if (prefix > 0 && !fitsWhole(room, prefix)) return false;
-      const wanted = Math.max(prefix, Math.min(sequence.pending, room.left));
-      const count = tokensWithin(sequence, wanted, room.scores);
-      if (count <= 0 || count < prefix || !this.#addRow(step, room, sequence, count)) return false;
-      room.filling = true;
+      if (prefix > 0 && !step.fitsWhole(prefix)) return false;
+      const wanted = Math.max(prefix, Math.min(sequence.pending, step.left));
+      const count = tokensWithin(sequence, wanted, step.scores);
+      if (count <= 0 || count < prefix || !this.#addRow(step, sequence, count)) return false;
+      step.filling = true;
       if (count < sequence.pending) return false;
     }
     return true;
@@ -219,7 +181,7 @@ export class Scheduler implements MemoryOwner {
   #waitsForLeader(sequence: Sequence): boolean {
     const { request } = sequence;
     if (request.sequences.length === 1 || sequence.attached || sequence.generated.length > 0) return false;
-    if (this.#parts.prefixes === null || request.prompt.length <= this.#parts.limits.pageTokens) return false;
+    if (this.#parts.caches.prefixes === null || request.prompt.length <= this.#parts.limits.pageTokens) return false;
     const leader = request.sequences.find(({ finish }) => finish === null)!;
     return leader !== sequence && leader.generated.length === 0;
   }
@@ -228,27 +190,27 @@ export class Scheduler implements MemoryOwner {
     if (sequence.attached) return;
     sequence.attached = true;
     const { request } = sequence;
-    const { prefixes } = this.#parts;
+    const { prefixes } = this.#parts.caches;
     if (prefixes === null || !sequence.cacheable) return;
-    prefixes.attach(sequence, request.scored > 0 ? firstQueryNeeded(request) : sequence.length - 1);
+    prefixes.attach(sequence, firstQueryNeeded(sequence));
     if (!request.reported && sequence.index === 0 && !request.preempted) request.cachedTokens += sequence.computed;
   }
 
   /** False: there is no memory for it. */
-  #addRow(step: StepPlan, room: Room, sequence: Sequence, count: number): boolean {
+  #addRow(step: Step, sequence: Sequence, count: number): boolean {
     const { tables, now } = this.#parts;
     const start = sequence.computed;
     const sampled = start + count === sequence.length;
     const scored = scoresOf(sequence, start, count);
     const history = sampled && sequence.slot >= 0 && !sequence.historySet ? sequence.length : 0;
-    if (history > room.histories) return false;
+    if (history > step.histories) return false;
     if (!tables.grow(sequence, start, start + count, step.copies)) {
       this.#withoutCopy(sequence);
       return false;
     }
-    room.histories -= history;
-    room.left -= count;
-    room.scores -= scored;
+    step.histories -= history;
+    step.left -= count;
+    step.scores -= scored;
     step.rows.push({ sequence, start, count, sampled, scored });
     sequence.request.started ??= now();
     return true;
@@ -257,115 +219,71 @@ export class Scheduler implements MemoryOwner {
   /** What was shared for copying pins a page that nobody could evict: without memory for both, it is computed anew. */
   #withoutCopy(sequence: Sequence): void {
     if (sequence.copyFrom === null) return;
-    this.#parts.prefixes?.detach(sequence);
+    this.#parts.caches.prefixes?.detach(sequence);
     this.#parts.tables.release(sequence);
     sequence.cacheable = false;
   }
 
   /** Takes in what the step's samples gave, in the plan's order. @returns events for the requests' owners */
   finishStep(results: readonly SampleResult[]): SequenceEvent[] {
+    const { caches, tables, now } = this.#parts;
     const step = this.#step;
     if (step === null) throw new Error('scheduler: a step is finished that was not planned');
     this.#step = null;
     this.#encoder.finish(step.sources);
-    this.#parts.tables.copied(step.copies);
+    tables.copied(step.copies);
     const events: SequenceEvent[] = [];
     let sample = 0;
     for (const { sequence, count, sampled, scored } of step.rows) {
       sequence.computed += count;
-      if (sequence.cacheable) this.#parts.prefixes?.extend(sequence);
-      if (scored > 0) events.push(this.#takeScores(sequence, results.slice(sample, sample + scored)));
+      if (sequence.cacheable) caches.prefixes?.extend(sequence);
+      if (scored > 0) {
+        const scores = results.slice(sample, sample + scored);
+        events.push(this.#finishing(sequence, scoreEvent(sequence, scores, now)));
+      }
       sample += scored;
       if (!sampled) continue;
       const result = results[sample++];
       if (result === undefined) throw new Error('scheduler: a sampled row has no result');
-      events.push(this.#take(sequence, result));
+      this.#generatedTokens++;
+      events.push(this.#finishing(sequence, tokenEvent(sequence, result, now)));
     }
     return events;
   }
 
-  #takeScores(sequence: Sequence, results: readonly SampleResult[]): SequenceEvent {
-    const { request } = sequence;
-    sequence.scoresReported += results.length;
-    const done = request.params.maxTokens === 0 && sequence.scoresReported === request.scored;
-    const event: SequenceEvent = {
-      id: request.id,
-      index: sequence.index,
-      tokens: [],
-      scores: results.map(({ logprobs }) => logprobs!),
-      ...(done && { finish: 'length' }),
-      ...this.#firstEvent(request),
-    };
-    if (done) this.#finish(sequence, 'length');
+  /** The event; where it says that the sequence ends, that is so when this returns. */
+  #finishing(sequence: Sequence, event: SequenceEvent): SequenceEvent {
+    if (event.finish !== undefined) this.#finish(sequence, event.finish);
     return event;
-  }
-
-  #take(sequence: Sequence, result: SampleResult): SequenceEvent {
-    const { request } = sequence;
-    const { token, logprobs } = result;
-    sequence.generated.push(token);
-    this.#generatedTokens++;
-    const full = sequence.generated.length >= request.params.maxTokens;
-    // An end token that was forced because the answer is full is no stop: the answer was cut.
-    const stopped = request.stopTokens.has(token) && !(full && request.params.forcedLast !== null);
-    const gained = {
-      id: request.id,
-      index: sequence.index,
-      tokens: [token],
-      ...(logprobs && { logprobs: [logprobs] }),
-    };
-    if (!stopped && !full && request.reported) return gained;
-    const event: SequenceEvent = {
-      ...gained,
-      ...((stopped || full) && { finish: stopped ? 'stop' : 'length' }),
-      ...(stopped && !request.params.endTokens.includes(token) && { stopToken: token }),
-      ...this.#firstEvent(request),
-    };
-    if (event.finish) this.#finish(sequence, event.finish);
-    return event;
-  }
-
-  /** What the first event of a request says besides. */
-  #firstEvent(request: Request): { cachedTokens?: number; queueTime?: number } {
-    if (request.reported) return {};
-    request.reported = true;
-    const started = request.started ?? this.#parts.now();
-    return { cachedTokens: request.cachedTokens, queueTime: Math.max(0, started - request.arrival) / 1000 };
   }
 
   // ---- coming and going ---------------------------------------------------------------------------------------------------
 
   /** Moves the head of the queue into the running batch, if there are rows and, as far as can be seen, memory for it. */
   #admit(request: Request): boolean {
-    const { limits, pool, sources, budget, fairShare } = this.#parts;
+    const { pool, budget, fairShare } = this.#parts;
     const live = request.sequences.filter(sequence => sequence.finish === null);
-    if (this.#runningRows + live.length > limits.rows) return false;
+    if (!this.#batch.hasRoom(live.length)) return false;
     if (!budget.admits(this.#pagesToBegin(request, live) * pool.pageBytes, this, request.turn)) return false;
-    for (const sequence of live) if (request.penalties) sequence.slot = this.#freeSlots.pop()!;
-    if (request.sourceTokens !== null) {
-      const { source, hit } = sources.acquire(request.sourceTokens, request.cacheSalt);
-      request.source = source;
-      if (hit && !request.preempted) request.cachedTokens += source.tokens.length;
-    }
-    request.admitted = true;
     this.#waiting.remove(request);
-    this.#running.add(request);
-    this.#runningRows += live.length;
+    const { sourceHit } = this.#batch.join(request);
     fairShare.advance(request.turn, request.priority);
     if (request.preempted) return true;
-    this.#admitted.push(request.id);
-    this.#promptTokens += request.prompt.length + (request.sourceTokens?.length ?? 0);
+    const { id, prompt, source } = request;
+    if (sourceHit) request.cachedTokens += source!.tokens.length;
+    this.#admitted.push(id);
+    this.#promptTokens += prompt.length + (source?.tokens.length ?? 0);
     return true;
   }
 
   /** Pages of its source and of what its rows compute first, and a page for each row that runs, which may need one next. */
   #pagesToBegin(request: Request, live: readonly Sequence[]): number {
-    const { limits, sources, tables } = this.#parts;
+    const { limits, caches, tables } = this.#parts;
     const { sourceTokens, cacheSalt } = request;
-    const isNew = sourceTokens !== null && sources.find(sourceTokens, cacheSalt) === undefined;
-    let pages = isNew ? sources.pagesFor(sourceTokens.length) : 0;
+    const isNew = sourceTokens !== null && caches.sources.find(sourceTokens, cacheSalt) === undefined;
+    let pages = isNew ? caches.sources.pagesFor(sourceTokens.length) : 0;
     for (const { length } of live) pages += sequencePages(length, 0, limits, tables);
-    return pages + (this.#runningRows > 0 ? this.#runningRows * tables.groups : 0);
+    return pages + this.#batch.rows * tables.groups;
   }
 
   /** Ends a request, or one of its sequences, between steps; its pages are free or cached when this returns. */
@@ -375,8 +293,7 @@ export class Scheduler implements MemoryOwner {
     const events: SequenceEvent[] = [];
     for (const sequence of request.sequences) {
       if (sequence.finish !== null || (index !== undefined && index !== sequence.index)) continue;
-      events.push({ id, index: sequence.index, tokens: [], finish: 'cancelled', ...this.#firstEvent(request) });
-      this.#finish(sequence, 'cancelled');
+      events.push(this.#finishing(sequence, cancelledEvent(sequence, this.#parts.now)));
     }
     return events;
   }
@@ -386,7 +303,7 @@ export class Scheduler implements MemoryOwner {
     const late: number[] = [];
     if (this.nextDeadline() === null) return late;
     const now = this.#parts.now();
-    for (let request = this.#deadlines.takeLate(now); request !== null; request = this.#deadlines.takeLate(now)) {
+    for (let request = this.#deadlines.firstLate(now); request !== null; request = this.#deadlines.firstLate(now)) {
       late.push(request.id);
       this.cancel(request.id);
     }
@@ -401,61 +318,35 @@ export class Scheduler implements MemoryOwner {
   #finish(sequence: Sequence, reason: FinishReason): void {
     const { request } = sequence;
     sequence.finish = reason;
-    if (request.admitted) this.#release(sequence);
+    if (request.admitted) this.#batch.release(sequence);
     if (!request.finished) return;
     this.#byId.delete(request.id);
-    if (!request.admitted) {
-      if (this.#waiting.first === request) this.#parts.budget.withdraw(this);
-      this.#waiting.remove(request);
+    this.#deadlines.forget(request);
+    if (request.admitted) {
+      this.#batch.leave(request);
       return;
     }
-    this.#leave(request);
-  }
-
-  /** Gives back everything that a row of the batch has. */
-  #release(sequence: Sequence): void {
-    this.#parts.prefixes?.detach(sequence);
-    this.#parts.tables.release(sequence);
-    sequence.attached = false;
-    if (sequence.slot >= 0) this.#freeSlots.push(sequence.slot);
-    sequence.slot = -1;
-    sequence.historySet = false;
-    this.#runningRows--;
-  }
-
-  /** Takes a request, whose rows have been released, out of the running batch. */
-  #leave(request: Request): void {
-    this.#running.remove(request);
-    if (request.source !== null) this.#parts.sources.release(request.source);
-    request.source = null;
-    request.admitted = false;
+    if (this.#waiting.first === request) this.#parts.budget.withdraw(this);
+    this.#waiting.remove(request);
   }
 
   // ---- memory -------------------------------------------------------------------------------------------------------------
 
   #preempt(request: Request): void {
-    const step = this.#step;
-    if (step !== null) this.#unplan(step, request);
-    for (const sequence of request.sequences) if (sequence.finish === null) this.#release(sequence);
-    this.#leave(request);
+    for (const sequence of request.sequences) if (sequence.finish === null) this.#batch.release(sequence);
+    this.#batch.leave(request);
     request.preempted = true;
     this.#waiting.add(request);
     this.#preemptions++;
-    if (step !== null) remove(step.sources, ({ source }) => source.readers === 0);
-  }
-
-  /** Takes a request's rows out of the step that is being planned, in place: whoever asked for memory is adding to it. */
-  #unplan(step: StepPlan, request: Request): void {
-    remove(step.rows, ({ sequence }) => sequence.request === request);
-    this.#parts.tables.copied(remove(step.copies, copy => copy.request === request));
+    if (this.#step !== null) this.#parts.tables.copied(this.#step.remove(request));
   }
 
   lastTurn(): Turn | null {
-    return this.#running.last?.turn ?? null;
+    return this.#batch.requests.last?.turn ?? null;
   }
 
   preemptLast(): void {
-    const last = this.#running.last;
+    const { last } = this.#batch.requests;
     if (last !== undefined) this.#preempt(last);
   }
 
@@ -464,51 +355,23 @@ export class Scheduler implements MemoryOwner {
   }
 
   oldestCached(): number | null {
-    const { sources, prefixes } = this.#parts;
-    const source = sources.oldest()?.lastUse ?? Number.POSITIVE_INFINITY;
-    const prefix = prefixes?.oldest() ?? Number.POSITIVE_INFINITY;
-    const oldest = Math.min(source, prefix);
-    return oldest === Number.POSITIVE_INFINITY ? null : oldest;
+    return this.#parts.caches.oldest();
   }
 
   evict(): void {
-    const { sources, prefixes } = this.#parts;
-    const source = sources.oldest();
-    if (source === null || (prefixes?.oldest() ?? Number.POSITIVE_INFINITY) < source.lastUse) {
-      prefixes?.evict();
-      return;
-    }
-    prefixes?.evictSource(source);
-    sources.evict();
+    this.#parts.caches.evict();
   }
 
   /** @throws Error where anything is left of requests that are gone */
   checkIdle(): void {
-    const { limits, sources, prefixes, pool } = this.#parts;
-    const { waiting, running } = this;
-    if (this.hasWork || waiting + running + this.#runningRows !== 0 || this.#freeSlots.length !== limits.rows) {
-      throw new Error(
-        `scheduler: ${waiting} waiting, ${running} running, ${this.#runningRows} rows, ${this.#freeSlots.length} free slots, though idle`,
-      );
-    }
-    sources.checkIdle();
-    prefixes?.checkIdle();
-    pool.checkIdle();
+    const { waiting } = this;
+    if (this.hasWork || waiting !== 0) throw new Error(`scheduler: ${waiting} waiting, though idle`);
+    this.#batch.checkIdle();
+    this.#parts.caches.checkIdle();
+    this.#parts.pool.checkIdle();
   }
 }
 
 function sourceOf({ sequence }: StepRow): number {
   return sequence.request.source?.order ?? -1;
-}
-
-/** @returns those that were removed */
-function remove<T>(list: T[], unwanted: (item: T) => boolean): T[] {
-  const removed = list.filter(unwanted);
-  if (removed.length > 0) list.splice(0, list.length, ...list.filter(item => !unwanted(item)));
-  return removed;
-}
-
-/** Whether work that cannot be cut may join: it fits, or it would be alone beside the decode rows. */
-export function fitsWhole(room: Room, tokens: number): boolean {
-  return tokens <= room.left || !room.filling;
 }

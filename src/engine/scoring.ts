@@ -2,8 +2,7 @@
  * Scores: log-probabilities of the last tokens of a prompt. The query at t gives that of the token at t + 1, as a sample that is
  * forced to it: so a prompt is scored while it is computed, in one pass, and may be cut like any other.
  */
-import type { SubmitMessage } from './protocol.ts';
-import type { Request, Sequence } from './sequence.ts';
+import type { Sequence } from './sequence.ts';
 
 /** Logits that the scores of a step may take together. */
 const LOGITS = 2 ** 24;
@@ -15,25 +14,17 @@ export function scoresAStep(vocabulary: number): number {
   return Math.max(FEWEST, Math.min(MOST, Math.floor(LOGITS / vocabulary)));
 }
 
-/** Tokens at the prompt's start that see each other in a prefix-LM, and must then be computed in one step. */
-export function prefixOf({ prompt, scored }: Pick<SubmitMessage, 'prompt' | 'scored'>): number {
-  return prompt.length - scored;
-}
-
 /**
- * The first token whose query the request still needs: what comes before it may be taken from a cache, it itself and all
- * after it must be computed.
+ * The first token whose query a sequence still needs: what comes before it may be taken from a cache, it itself and all after it
+ * must be computed.
  */
-export function firstQueryNeeded({ prompt, scored, sequences }: Request): number {
-  // Only a request of one sequence is scored.
-  const [{ scoresReported, length }] = sequences as readonly [Sequence];
-  return scoresReported < scored ? prompt.length - scored + scoresReported - 1 : length - 1;
+export function firstQueryNeeded({ request, length, scoresReported }: Sequence): number {
+  return scoresReported < request.scored ? request.prefix + scoresReported - 1 : length - 1;
 }
 
 /** Queries [first, end) that still have a score to give. */
 function scoringQueries({ request, scoresReported }: Sequence): readonly [first: number, end: number] {
-  const { prompt, scored } = request;
-  return [prompt.length - scored + scoresReported - 1, prompt.length - 1];
+  return [request.prefix + scoresReported - 1, request.prompt.length - 1];
 }
 
 /** Scores that the tokens [start, start + count) of a sequence give; they are of its next unreported targets, in order. */

@@ -1,0 +1,64 @@
+/** One step in the making: what it runs, and what it still has room for. */
+import type { EncoderRun } from './encoder-runs.ts';
+import { historyTokens, type ModelLimits } from './limits.ts';
+import type { PageCopy } from './page-tables.ts';
+import type { Request, Sequence } from './sequence.ts';
+
+export interface StepRow {
+  readonly sequence: Sequence;
+  /** Its tokens [start, start + count) are computed in this step. */
+  readonly start: number;
+  readonly count: number;
+  /** Whether the last of them is followed by a new token. */
+  readonly sampled: boolean;
+  /** Scores that its tokens give: samples that come before that of the new token. */
+  readonly scored: number;
+}
+
+export class Step {
+  readonly sources: EncoderRun[] = [];
+  readonly rows: StepRow[] = [];
+  /** Pages to copy before anything else runs. */
+  readonly copies: PageCopy[] = [];
+  /** Room for tokens; below 0 after something that could not be cut. */
+  left: number;
+  /** Room for scores. */
+  scores: number;
+  /** Room for tokens of histories to set. */
+  histories: number;
+  /** Whether anything but decode rows is planned. */
+  filling = false;
+
+  constructor(limits: ModelLimits) {
+    this.left = limits.batchTokens;
+    this.scores = limits.scores;
+    this.histories = historyTokens(limits);
+  }
+
+  get empty(): boolean {
+    return this.rows.length === 0 && this.sources.length === 0;
+  }
+
+  /** Whether work that cannot be cut may join: it fits, or it would be alone beside the decode rows. */
+  fitsWhole(tokens: number): boolean {
+    return tokens <= this.left || !this.filling;
+  }
+
+  /**
+   * Takes out what it was to run for a request that has left the batch, in place: whoever asked for its memory is adding to the
+   * step. What it took of the room is not given back.
+   * @returns the copies that are not going to be made
+   */
+  remove(request: Request): PageCopy[] {
+    filter(this.rows, ({ sequence }) => sequence.request !== request);
+    filter(this.sources, ({ source }) => source.readers > 0);
+    return filter(this.copies, copy => copy.request !== request);
+  }
+}
+
+/** Keeps those that are wanted, in place. @returns the others */
+function filter<T>(list: T[], wanted: (item: T) => boolean): T[] {
+  const others = list.filter(item => !wanted(item));
+  if (others.length > 0) list.splice(0, list.length, ...list.filter(wanted));
+  return others;
+}
