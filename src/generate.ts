@@ -190,6 +190,7 @@ export class Generator {
   async score(request: ScoreRequest, parallel: number, signal?: AbortSignal): Promise<ScoreResult> {
     const model = this.model(request.model);
     checkScoreRequest(request);
+    this.#engine.checkQueue(model.name, 1);
     const deadline = resolveDeadline(request.timeout, now());
     const [prompt, candidates] = await within(signal, deadline, async whole => {
       const resolved = await resolvePrompt(request, model, this.#pool, whole);

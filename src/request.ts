@@ -105,7 +105,15 @@ export interface GenerateChunk {
 export interface ScoreRequest
   extends Pick<
     GenerateRequest,
-    'model' | 'prompt' | 'decoderPrompt' | 'addSpecialTokens' | 'truncatePrompt' | 'timeout'
+    | 'model'
+    | 'prompt'
+    | 'decoderPrompt'
+    | 'addSpecialTokens'
+    | 'truncatePrompt'
+    | 'timeout'
+    | 'priority'
+    | 'client'
+    | 'cacheSalt'
   > {
   /** Ids are taken verbatim; text is tokenised as an answer. Not empty. */
   readonly candidates: readonly (string | readonly number[])[];

@@ -49,6 +49,16 @@ async function submitted(request: Partial<ScoreRequest>, model: ServedModel) {
   });
 }
 
+test('each candidate waits and is cached as its request says', async () => {
+  const engine = new ScoringEngine();
+  const asked = { priority: -2, client: 'c', cacheSalt: 'tenant' };
+  const request = { model: 'm', prompt: [5], candidates: [[6], [7]], ...asked };
+  await new Generator(engine, [encoderDecoder]).score(request, 4);
+  for (const { priority, client, cacheSalt } of engine.submitted)
+    assert.deepEqual({ priority, client, cacheSalt }, asked);
+  assert.equal(engine.submitted.length, 2);
+});
+
 test('encoder-decoder: a text candidate is what the post-processor makes of it, ids are verbatim', async () => {
   const [source, the] = [t5.encode('he'), t5.encode('the', { addSpecialTokens: false })];
   const candidates = ['the', [9, 8]];

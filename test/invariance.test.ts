@@ -9,6 +9,7 @@ import { Engine, type Submission } from '../src/engine/engine.ts';
 import type { SamplingParams } from '../src/engine/protocol.ts';
 import { describeCheckpoint } from '../src/models/registry.ts';
 import type { ComputeType } from '../src/models/spec.ts';
+import { greedy } from './fixtures/fake-engine.ts';
 import { sharedPath } from './shared.ts';
 
 const names = ['redllm-tiny', 'decllm-tiny', 'decllm-biattn-tiny', 't5-tiny', 'bart-tiny', 'llama-tiny'];
@@ -35,8 +36,8 @@ function requests(seed: number): Submission[] {
     const model = names[i % names.length]!;
     const sampled = next() < 0.6;
     const params: SamplingParams = {
+      ...greedy,
       maxTokens: integer(1, 24),
-      minTokens: 0,
       temperature: sampled ? 0.5 + next() : 0,
       topK: next() < 0.3 ? integer(2, 50) : 0,
       topP: next() < 0.3 ? 0.9 : 1,
@@ -47,14 +48,6 @@ function requests(seed: number): Submission[] {
       logitBias: next() < 0.2 ? [[integer(3, 383), 4]] : [],
       seed: [integer(0, 2 ** 31), integer(0, 2 ** 31)],
       logprobs: 5,
-      stopTokens: [],
-      endTokens: [],
-      forcedFirst: null,
-      forcedLast: null,
-      noRepeatNgram: 0,
-      badWords: [],
-      allowedTokens: null,
-      beam: null,
     };
     const source = next() < 0.3 ? shared : tokens(integer(1, 120));
     const prompt = encodes.has(model) ? Int32Array.of(1, ...tokens(integer(0, 9))) : source;

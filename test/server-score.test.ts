@@ -109,6 +109,8 @@ const wrong: [string, object, string, string?][] = [
   ['an end of another type', { append_eos: 1 }, 'append_eos'],
   ['a stream', { stream: true }, 'stream'],
   ['no time', { timeout_ms: 0 }, 'timeout_ms'],
+  ['no such class', { priority: 11 }, 'priority'],
+  ['an empty salt', { cache_salt: '' }, 'cache_salt'],
   ['a language', { tgt_lang: 'de' }, 'tgt_lang', 'unsupported'],
 ];
 

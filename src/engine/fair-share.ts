@@ -20,21 +20,34 @@ export function compareTurns(a: Turn, b: Turn): number {
   return a.key - b.key || a.id - b.id;
 }
 
+/** The last request of a client, in the line: where it stands, and where it ends. */
+interface Last {
+  readonly start: number;
+  end: number;
+}
+
 export class FairShare {
   /** Where the line is: the greatest start of a request that was admitted. */
   #now = 0;
-  /** Where each client's last request ends. There are as many as the server has API keys. */
-  readonly #ends = new Map<string | null, number>();
+  /** There are as many as the server has API keys. */
+  readonly #last = new Map<string | null, Last>();
 
-  /** @param work tokens that it may take at most */
+  /** @param work tokens that it may take at most; at least 1 */
   turnOf(id: number, client: string | null, work: number, priority: number): Turn {
-    const start = Math.max(this.#now, this.#ends.get(client) ?? 0);
-    this.#ends.set(client, start + work);
+    const start = Math.max(this.#now, this.#last.get(client)?.end ?? 0);
+    this.#last.set(client, { start, end: start + work });
     return { key: start + priority * headStart, id };
   }
 
   /** The request with this turn was admitted: the line has come so far. */
   advance(turn: Turn, priority: number): void {
     this.#now = Math.max(this.#now, turn.key - priority * headStart);
+  }
+
+  /** A request of this client has ended with so much of its work not done, which then counts for nothing. */
+  giveBack(client: string | null, work: number): void {
+    const last = this.#last.get(client);
+    // The next one still stands behind all that came before it.
+    if (last !== undefined) last.end = Math.max(last.start + 1, last.end - work);
   }
 }

@@ -322,6 +322,7 @@ export class Scheduler implements MemoryOwner {
     if (!request.finished) return;
     this.#byId.delete(request.id);
     this.#deadlines.forget(request);
+    this.#parts.fairShare.giveBack(request.client, request.unused);
     if (request.admitted) {
       this.#batch.leave(request);
       return;

@@ -76,6 +76,7 @@ export class Request {
   /** Prompt tokens that see each other where the model's mask is prefix-LM. */
   readonly prefix: number;
   readonly cacheSalt: string | null;
+  readonly client: string | null;
   readonly priority: number;
   /** Its place in the line of all models' requests. */
   readonly turn: Turn;
@@ -104,9 +105,16 @@ export class Request {
     this.deadline = message.deadline;
     this.prefix = message.prompt.length - message.scored;
     this.cacheSalt = message.cacheSalt;
+    this.client = message.client;
     this.priority = message.priority;
     this.turn = turn;
     this.sequences = Array.from({ length: message.n }, (_, index) => new Sequence(this, index));
+  }
+
+  /** Tokens that it may still generate. */
+  get unused(): number {
+    const { maxTokens } = this.params;
+    return this.sequences.reduce((sum, { generated }) => sum + maxTokens - generated.length, 0);
   }
 
   get finished(): boolean {

@@ -28,9 +28,6 @@ export const LIMITS = {
   repetitionPenalty: { min: 0.01, max: 100 },
 } as const;
 
-/** Least and greatest share of the memory that an answer may take whose length nobody has named. */
-const UNNAMED = { tokens: 1024, share: 1 / 8 } as const;
-
 export interface Room {
   /** Decoder tokens before the answer. */
   readonly used: number;
@@ -169,11 +166,8 @@ function resolveMaxTokens(
   { used, fits }: Room,
 ): number {
   const room = model.maxTarget - used;
-  if (asked === undefined) {
-    // Memory is promised for the whole answer, so one without a length must not take it all from the others.
-    const share = Math.max(UNNAMED.tokens, Math.floor(fits * UNNAMED.share));
-    return Math.max(1, Math.min(model.defaults.maxNewTokens ?? share, room, fits - used));
-  }
+  // Memory is taken token by token: an answer that may become long takes none from others before it is.
+  if (asked === undefined) return Math.max(1, Math.min(model.defaults.maxNewTokens ?? room, room, fits - used));
   const maxTokens = integer('max_tokens', asked, { min: promptLogprobs === undefined ? 1 : 0 });
   if (maxTokens <= room) return maxTokens;
   throw new RedllmError(

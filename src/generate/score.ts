@@ -8,7 +8,7 @@ import type { CandidateScore, ScoreRequest, ScoreResult } from '../request.ts';
 import type { ServedModel } from '../served-model.ts';
 import type { TokenizerPool } from '../text/pool.ts';
 import { integer, refuse, tokenIds } from './checks.ts';
-import { LIMITS, scoringParams } from './params.ts';
+import { LIMITS, resolvePriority, resolveSalt, scoringParams } from './params.ts';
 import type { ResolvedPrompt } from './prompt.ts';
 import { namedLogprob } from './token-names.ts';
 
@@ -116,6 +116,8 @@ export async function scoreCandidates(
 ): Promise<ScoreResult> {
   const alternatives = request.logprobs ?? 0;
   const source = prompt.source && Int32Array.from(prompt.source);
+  const priority = resolvePriority(request.priority);
+  const cacheSalt = resolveSalt(request.cacheSalt);
   const controller = new AbortController();
   const abort = () => controller.abort();
   run.signal?.addEventListener('abort', abort, { once: true });
@@ -129,9 +131,9 @@ export async function scoreCandidates(
       n: 1,
       params: scoringParams(alternatives),
       scored: tokens.length,
-      priority: 0,
-      client: null,
-      cacheSalt: null,
+      priority,
+      client: request.client ?? null,
+      cacheSalt,
       deadline: run.deadline,
     };
     const logprobs: CandidateScore['logprobs'][number][] = [];

@@ -82,7 +82,7 @@ export async function buildApp(parts: {
   textRoutes(app, context, '/v1/chat/completions', readChat);
   app.post('/v1/score', async (request, reply) => {
     if (drain.draining) throw drain.refusal();
-    return answer(context, readScore(context, request.body), request, reply);
+    return answer(context, readScore(context, request.body, clientOf(request)), request, reply);
   });
   await app.ready();
   const close = async () => {

@@ -43,15 +43,21 @@ export interface Gain {
   readonly chunk: GenerateChunk;
 }
 
+/** What of a ServerContext runs requests. */
+interface Runner {
+  readonly generator: Pick<GeneratorLike, 'generate'>;
+  readonly options: Pick<ServerOptions, 'parallelPrompts'>;
+}
+
 /** The requests of one call (one a prompt) at work. */
 export class Run {
-  readonly #context: ServerContext;
+  readonly #context: Runner;
   readonly #requests: readonly GenerateRequest[];
   readonly #ticket: Ticket;
   /** Of all prompts together; complete once gains() has ended. */
   usage: Usage = noUsage;
 
-  constructor(context: ServerContext, requests: readonly GenerateRequest[], ticket: Ticket) {
+  constructor(context: Runner, requests: readonly GenerateRequest[], ticket: Ticket) {
     this.#context = context;
     this.#requests = requests;
     this.#ticket = ticket;

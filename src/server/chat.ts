@@ -11,12 +11,12 @@ import { type ChatBody, parseChat, toParams } from './schemas.ts';
 import { usageObject } from './usage.ts';
 
 /** @throws RedllmError naming the field that is wrong */
-export function readChat(server: ServerContext, body: unknown, client: string | null): Call {
+export function readChat(context: ServerContext, body: unknown, client: string | null): Call {
   const fields = parseChat(body);
-  const { max_completion_tokens: length } = fields;
   const generator =
-    length === undefined ? server.generator : naming(server.generator, 'max_tokens', 'max_completion_tokens');
-  const context = { ...server, generator };
+    fields.max_completion_tokens === undefined
+      ? context.generator
+      : naming(context.generator, 'max_tokens', 'max_completion_tokens');
   const model = context.generator.model(fields.model);
   const request = {
     ...chatRequest(model, fields, context.options.requestTimeout),
@@ -34,7 +34,7 @@ export function readChat(server: ServerContext, body: unknown, client: string | 
       : {};
 
   async function* chunks(ticket: Ticket): AsyncGenerator<object, Usage> {
-    const run = new Run(context, [request], ticket);
+    const run = new Run({ ...context, generator }, [request], ticket);
     const soFar = new RunningUsage();
     const started = new Set<number>();
     let usage: ReturnType<typeof usageObject> | null = null;
@@ -59,7 +59,7 @@ export function readChat(server: ServerContext, body: unknown, client: string | 
   }
 
   async function whole(ticket: Ticket): Promise<object> {
-    const run = new Run(context, [request], ticket);
+    const run = new Run({ ...context, generator }, [request], ticket);
     const { answers, begun } = await collect(run, fields.n ?? 1);
     const choices = answers.map((chunk, index) => chatChoice(index, chunk, withIds));
     const prompt = withIds ? { prompt_token_ids: begun.get(0)?.promptTokens ?? null } : {};

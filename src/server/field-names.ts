@@ -1,30 +1,27 @@
 /** A field that has two names: errors use the one that the client wrote. */
 import { RedllmError } from '../errors.ts';
-import type { GenerateChunk, GenerateRequest, Usage } from '../request.ts';
 import type { GeneratorLike } from './contracts.ts';
 
-/** The generator, with `wrote` for `field` in its errors about that field. */
-export function naming(generator: GeneratorLike, field: string, wrote: string): GeneratorLike {
-  return {
-    model: name => generator.model(name),
-    models: () => generator.models(),
-    tokenize: request => generator.tokenize(request),
-    detokenize: request => generator.detokenize(request),
-    score: (request, parallel, signal) => generator.score(request, parallel, signal),
-    generate: (request, signal) => renamed(generator, request, signal, { field, wrote }),
-  };
+/** What was thrown, with `wrote` for `field` if it is an error about that field. */
+export function renamed(thrown: unknown, field: string, wrote: string): unknown {
+  if (!(thrown instanceof RedllmError) || thrown.param !== field) return thrown;
+  const message = thrown.message.replace(new RegExp(`\\b${field}\\b`, 'g'), wrote);
+  return new RedllmError(thrown.code, message, { param: wrote, cause: thrown });
 }
 
-async function* renamed(
-  generator: GeneratorLike,
-  request: GenerateRequest,
-  signal: AbortSignal | undefined,
-  { field, wrote }: { readonly field: string; readonly wrote: string },
-): AsyncGenerator<GenerateChunk, Usage> {
-  try {
-    return yield* generator.generate(request, signal);
-  } catch (thrown) {
-    if (!(thrown instanceof RedllmError) || thrown.param !== field) throw thrown;
-    throw new RedllmError(thrown.code, thrown.message.replaceAll(field, wrote), { param: wrote, cause: thrown });
-  }
+/** A generator whose errors about `field` are about `wrote`. */
+export function naming(
+  generator: Pick<GeneratorLike, 'generate'>,
+  field: string,
+  wrote: string,
+): Pick<GeneratorLike, 'generate'> {
+  return {
+    async *generate(request, signal) {
+      try {
+        return yield* generator.generate(request, signal);
+      } catch (thrown) {
+        throw renamed(thrown, field, wrote);
+      }
+    },
+  };
 }

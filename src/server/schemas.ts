@@ -16,6 +16,9 @@ const stop = z
   )
   .optional();
 
+export const priority = z.int().min(-LIMITS.priority).max(LIMITS.priority).optional();
+export const cacheSalt = text.min(1).max(LIMITS.saltLength).optional();
+
 const word = textOrIds.refine(
   value => value.length > 0 && value.length <= LIMITS.badWordLength,
   `must have 1 to ${LIMITS.badWordLength} characters or token ids`,
@@ -64,8 +67,8 @@ const shared = {
   return_token_ids: z.boolean().optional(),
   request_id: text.min(1).max(128).optional(),
   timeout_ms: z.int().min(1).optional(),
-  priority: z.int().min(-LIMITS.priority).max(LIMITS.priority).optional(),
-  cache_salt: text.min(1).max(LIMITS.saltLength).optional(),
+  priority,
+  cache_salt: cacheSalt,
   decoder_prompt: textOrIds.optional(),
   forced_bos_token_id: tokenId.nullable().optional(),
   forced_eos_token_id: tokenId.nullable().optional(),

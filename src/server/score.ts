@@ -6,9 +6,11 @@ import { LIMITS } from '../generate/params.ts';
 import { MOST_CANDIDATES } from '../generate/score.ts';
 import type { CandidateScore, ScoreRequest } from '../request.ts';
 import type { ServerContext, WholeCall } from './call.ts';
+import { renamed } from './field-names.ts';
 import { atMost, parseBody, text, textOrIds } from './fields.ts';
 import { number, promptLogprobs } from './logprobs.ts';
 import { refuseUnserved } from './refusals.ts';
+import { cacheSalt, priority } from './schemas.ts';
 import { usageObject } from './usage.ts';
 
 const scoreBody = z.looseObject({
@@ -25,12 +27,14 @@ const scoreBody = z.looseObject({
   append_eos: z.boolean().optional(),
   truncate_prompt_tokens: z.int().min(1).optional(),
   timeout_ms: z.int().min(1).optional(),
+  priority,
+  cache_salt: cacheSalt,
   request_id: text.min(1).max(128).optional(),
   stream: z.literal(false).optional(),
 });
 
 /** @throws RedllmError naming the field that is wrong */
-export function readScore({ generator, options }: ServerContext, body: unknown): WholeCall {
+export function readScore({ generator, options }: ServerContext, body: unknown, client: string | null): WholeCall {
   const fields = parseBody(scoreBody, body);
   refuseUnserved(fields);
   const model = generator.model(fields.model);
@@ -44,13 +48,16 @@ export function readScore({ generator, options }: ServerContext, body: unknown):
     ...(fields.append_eos !== undefined && { appendEos: fields.append_eos }),
     ...(fields.truncate_prompt_tokens !== undefined && { truncatePrompt: fields.truncate_prompt_tokens }),
     ...(fields.logprobs !== undefined && { logprobs: fields.logprobs }),
+    ...(fields.priority !== undefined && { priority: fields.priority }),
+    ...(fields.cache_salt !== undefined && { cacheSalt: fields.cache_salt }),
+    ...(client !== null && { client }),
     ...(timeout < Infinity && { timeout }),
   };
   return {
     stream: false,
     whole: async ticket => {
       const { scores, usage } = await generator.score(request, options.parallelPrompts, ticket.signal).catch(error => {
-        throw fields.source === undefined ? error : ofSource(error);
+        throw fields.source === undefined ? error : renamed(error, 'prompt', 'source');
       });
       return {
         id: `score-${fields.request_id ?? randomUUID()}`,
@@ -73,12 +80,6 @@ function readSource({ source, prompt }: z.infer<typeof scoreBody>): string | rea
   const given = source ?? prompt;
   if (given === undefined) throw new RedllmError('invalid_value', 'source is required.', { param: 'source' });
   return given;
-}
-
-/** The error by the name that the client gave to what is wrong. */
-function ofSource(error: unknown): unknown {
-  if (!(error instanceof RedllmError) || error.param !== 'prompt') return error;
-  return new RedllmError(error.code, error.message.replace(/\bprompt\b/, 'source'), { param: 'source', cause: error });
 }
 
 function scoreObject(index: number, { logprobs }: CandidateScore, alternatives: number | undefined) {
