@@ -14,28 +14,16 @@ export class Caches {
 
   /** When what evict() would take was last used (MemoryBudget.tick); null: nothing can be evicted. */
   oldest(): number | null {
-    const oldest = Math.min(this.#oldestSource(), this.#oldestPrefix());
-    return oldest === Number.POSITIVE_INFINITY ? null : oldest;
+    const [source, prefix] = [this.sources.oldest(), this.prefixes?.oldest() ?? null];
+    return source === null || prefix === null ? (source ?? prefix) : Math.min(source, prefix);
   }
 
   /** Lets go of what was not used for longest. */
   evict(): void {
-    if (this.#oldestPrefix() < this.#oldestSource()) {
-      this.prefixes!.evict();
-      return;
-    }
-    const source = this.sources.oldest();
-    if (source === null) return;
-    this.prefixes?.evictSource(source);
-    this.sources.evict();
-  }
-
-  #oldestSource(): number {
-    return this.sources.oldest()?.lastUse ?? Number.POSITIVE_INFINITY;
-  }
-
-  #oldestPrefix(): number {
-    return this.prefixes?.oldest() ?? Number.POSITIVE_INFINITY;
+    const oldest = this.oldest();
+    if (oldest === null) return;
+    if (this.sources.oldest() === oldest) this.sources.evict();
+    else this.prefixes!.evict();
   }
 
   /** @throws Error where anything is still read */

@@ -39,8 +39,8 @@ export class ModelRunner {
   #sourceTokens = 0;
 
   /** Makes the model and its plan; its weights come with loadSome(). */
-  constructor(runtime: NativeRuntime, model: ModelToLoad, options: EngineOptions, shared: Shared) {
-    const { budget } = shared;
+  constructor(runtime: NativeRuntime, model: ModelToLoad, options: EngineOptions, engine: Shared) {
+    const { budget } = engine;
     this.name = model.name;
     this.footprint = runtime.footprint(model.spec, model.compute);
     const { groups, pageTokens, pageBytes } = this.footprint;
@@ -54,12 +54,14 @@ export class ModelRunner {
     this.#budget = budget;
     // A page that a window has passed is gone, so what it would be the prefix of cannot be read again.
     const windowed = groups.some(group => group.window > 0);
+    const sources = new SourceCache(this.pool, budget, crossGroups, pageTokens);
+    const shared = { pool: this.pool, budget, sources };
     this.#caches = new Caches(
-      new SourceCache(this.pool, budget, crossGroups, pageTokens),
-      windowed ? null : new PrefixCache(this.pool, budget, tables.groups, pageTokens, limits.wholePrompts),
+      sources,
+      windowed ? null : new PrefixCache(shared, tables.groups, pageTokens, limits.wholePrompts),
     );
     this.scheduler = new Scheduler({
-      ...shared,
+      ...engine,
       limits,
       pool: this.pool,
       tables,

@@ -6,7 +6,7 @@ import type { EncoderRun } from './encoder-runs.ts';
 import type { ModelLimits } from './limits.ts';
 import { NgramBans } from './ngram-bans.ts';
 import { COUNT, type Plan } from './plan.ts';
-import { bannedTokens, forcedToken } from './sampling.ts';
+import { bannedTokens, forcedToken, hasBans } from './sampling.ts';
 import { scoreQueries } from './scoring.ts';
 import type { Sequence } from './sequence.ts';
 import type { SampleResult } from './sequence-events.ts';
@@ -191,6 +191,10 @@ export class PlanWriter {
     const plan = this.#plan;
     const { params } = sequence.request;
     let at = plan.biasStart[sample]!;
+    if (!hasBans(params, sequence.generated.length) && params.logitBias.length === 0) {
+      plan.biasStart[sample + 1] = at;
+      return;
+    }
     for (const [token, bias] of params.logitBias) {
       plan.biasTokens[at] = token;
       plan.biasValues[at++] = bias;

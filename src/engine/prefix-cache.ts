@@ -2,35 +2,45 @@
  * Self keys and values that outlive their sequence, and who may read them again. Their pages form trees. A *root* is what all
  * of them depend on from the first token on: the cache salt, the source, and, where the tokens of a prompt see each
  * other, the whole prompt (arXiv 2510.26622's prefix-LM mask), which is then all or nothing: the root itself holds the prompt's
- * pages. Below it each *node* is one page of tokens after its parent's; every token is compared on the way.
+ * pages. Below it each *node* is one page of tokens after its parent's, found by a hash of both; every token is compared.
  *
  * A sequence stands at the node of its last whole page, as one of its users, and adds nodes as it fills pages. A node without
- * users and children can be evicted: the one that has not been used for longest first.
+ * users and children can be evicted: the one that has not been used for longest first. A source stays while there are roots of it.
  */
 import type { MemoryBudget } from './memory-budget.ts';
 import type { PagePool } from './pages.ts';
+import { type Listed, RecencyList } from './recency-list.ts';
 import type { Sequence } from './sequence.ts';
-import type { Source } from './source-cache.ts';
+import type { Source, SourceCache } from './source-cache.ts';
 import { equalTokens, hashTokens } from './tokens.ts';
 
-class Node {
+class Node implements Listed<Node> {
+  /** Another one for each node that ever was. */
+  readonly id: number;
   readonly parent: Node | null;
+  readonly hash: number;
   /** Of its one page; of a root: the whole prompt, or none. */
   readonly tokens: Int32Array;
   /** By self group: its page; of a root: the prompt's pages, the last of them perhaps partly filled. */
-  readonly pages: readonly Int32Array[];
-  /** By hash of their tokens. */
-  readonly children = new Map<number, Node[]>();
-  childCount = 0;
+  readonly pages: readonly (readonly number[])[];
+  children = 0;
   /** Sequences that stand here. */
   users = 0;
   /** When it became evictable (MemoryBudget.tick). */
   lastUse = 0;
-  readonly key: number;
+  before: Node | null = null;
+  after: Node | null = null;
 
-  constructor(parent: Node | null, key: number, tokens: Int32Array, pages: readonly Int32Array[]) {
+  constructor(
+    id: number,
+    parent: Node | null,
+    hash: number,
+    tokens: Int32Array,
+    pages: readonly (readonly number[])[],
+  ) {
+    this.id = id;
     this.parent = parent;
-    this.key = key;
+    this.hash = hash;
     this.tokens = tokens;
     this.pages = pages;
   }
@@ -41,15 +51,15 @@ class Root extends Node {
   readonly salt: string | null;
 
   constructor(
-    source: Source | null,
-    salt: string | null,
-    key: number,
+    id: number,
+    { source, cacheSalt }: Sequence['request'],
+    hash: number,
     prompt: Int32Array,
-    pages: readonly Int32Array[],
+    pages: readonly (readonly number[])[],
   ) {
-    super(null, key, prompt, pages);
+    super(id, null, hash, prompt, pages);
     this.source = source;
-    this.salt = salt;
+    this.salt = cacheSalt;
   }
 }
 
@@ -65,19 +75,28 @@ const none = new Int32Array(0);
 export class PrefixCache {
   readonly #pool: PagePool;
   readonly #budget: MemoryBudget;
+  readonly #sources: SourceCache;
   readonly #groups: number;
   readonly #pageTokens: number;
   readonly #wholePrompts: boolean;
+  /** Roots and nodes by their hashes. */
   readonly #roots = new Map<number, Root[]>();
-  readonly #rootsOfSource = new Map<Source, Set<Root>>();
-  readonly #evictable = new Set<Node>();
+  readonly #nodes = new Map<number, Node[]>();
+  readonly #evictable = new RecencyList<Node>();
+  #made = 0;
   #queries = 0;
   #hits = 0;
 
   /** @param groups self groups, none of which has a window */
-  constructor(pool: PagePool, budget: MemoryBudget, groups: number, pageTokens: number, wholePrompts: boolean) {
-    this.#pool = pool;
-    this.#budget = budget;
+  constructor(
+    parts: { readonly pool: PagePool; readonly budget: MemoryBudget; readonly sources: SourceCache },
+    groups: number,
+    pageTokens: number,
+    wholePrompts: boolean,
+  ) {
+    this.#pool = parts.pool;
+    this.#budget = parts.budget;
+    this.#sources = parts.sources;
     this.#groups = groups;
     this.#pageTokens = pageTokens;
     this.#wholePrompts = wholePrompts;
@@ -104,12 +123,12 @@ export class PrefixCache {
     this.#hits += sequence.computed;
   }
 
-  /** From `root`, whose pages end with whole page `pages`, as far as pages are here. */
+  /** From `root`, whose pages end with whole page `pages`, as far as pages are here. @returns how far that was, in pages */
   #walk(sequence: Sequence, root: Node, pages: number, last: number): number {
     const path: Node[] = [];
     let node = root;
     for (let page = pages; (page + 1) * this.#pageTokens <= last; page++) {
-      const child = this.#child(node, sequence, page);
+      const child = this.#child(node, this.#hash(node, sequence, page), sequence, page);
       if (child === undefined) break;
       path.push(child);
       node = child;
@@ -122,7 +141,7 @@ export class PrefixCache {
       sequence.tables[group] = table;
     }
     sequence.computed = (pages + path.length) * this.#pageTokens;
-    this.#stand(sequence, { node, pages: pages + path.length });
+    this.#stand(sequence, node, pages + path.length);
     return path.length;
   }
 
@@ -135,7 +154,7 @@ export class PrefixCache {
     const shared = Math.floor(computed / this.#pageTokens);
     if (sequence.prefix === null) {
       for (let group = 0; group < this.#groups; group++) {
-        const table = root.pages[group]!.slice(0, shared);
+        const table = Int32Array.from(root.pages[group]!.slice(0, shared));
         for (const page of table) this.#pool.share(page);
         sequence.tables[group] = table;
       }
@@ -150,41 +169,51 @@ export class PrefixCache {
 
   /** Takes in the pages that a sequence has filled since it was last here. */
   extend(sequence: Sequence): void {
+    if (!sequence.cacheable) return;
     if (this.#wholePrompts && sequence.prefix === null) this.#addPrompt(sequence);
     for (let place = sequence.prefix; place !== null; place = sequence.prefix) {
-      const { node, pages } = place;
-      if ((pages + 1) * this.#pageTokens > sequence.computed) return;
-      // Another sequence has computed the same at the same time: this one keeps its own pages to itself.
-      if (this.#child(node, sequence, pages) !== undefined) {
-        this.detach(sequence);
-        sequence.cacheable = false;
-        return;
-      }
-      const start = pages * this.#pageTokens;
-      const tokens = Int32Array.from({ length: this.#pageTokens }, (_, i) => sequence.token(start + i));
-      const own = sequence.tables.map(table => table.slice(pages, pages + 1));
-      const child = new Node(node, this.#pageKey(sequence, pages), tokens, own);
-      for (const table of own) this.#pool.hold(table[0]!);
-      const siblings = node.children.get(child.key);
-      if (siblings) siblings.push(child);
-      else node.children.set(child.key, [child]);
-      node.childCount++;
-      this.#stand(sequence, { node: child, pages: pages + 1 });
+      if ((place.pages + 1) * this.#pageTokens > sequence.computed) return;
+      this.#addPage(sequence, place);
     }
+  }
+
+  #addPage(sequence: Sequence, { node, pages }: PrefixPlace): void {
+    const hash = this.#hash(node, sequence, pages);
+    // Another sequence has computed the same at the same time: this one keeps its own pages to itself.
+    if (this.#child(node, hash, sequence, pages) !== undefined) {
+      this.detach(sequence);
+      sequence.cacheable = false;
+      return;
+    }
+    const start = pages * this.#pageTokens;
+    const tokens = new Int32Array(this.#pageTokens);
+    for (let i = 0; i < tokens.length; i++) tokens[i] = sequence.token(start + i);
+    const own: number[][] = [];
+    for (const table of sequence.tables) {
+      this.#pool.hold(table[pages]!);
+      own.push([table[pages]!]);
+    }
+    const child = new Node(this.#made++, node, hash, tokens, own);
+    put(this.#nodes, child);
+    node.children++;
+    this.#stand(sequence, child, pages + 1);
   }
 
   /** A prompt that its own sequence has computed as a whole. */
   #addPrompt(sequence: Sequence): void {
-    const { prefix } = sequence.request;
-    if (!sequence.cacheable || sequence.computed < prefix) return;
+    const { prefix, prompt } = sequence.request;
+    if (sequence.computed < prefix) return;
     if (this.#findRoot(sequence) !== undefined) {
       sequence.cacheable = false;
       return;
     }
-    const pages = sequence.tables.map(table => table.slice(0, Math.ceil(prefix / this.#pageTokens)));
+    const pages = sequence.tables.map(table => [...table.subarray(0, Math.ceil(prefix / this.#pageTokens))]);
     for (const table of pages) for (const page of table) this.#pool.hold(page);
-    const root = this.#makeRoot(sequence, sequence.request.prompt.slice(0, prefix), pages);
-    this.#stand(sequence, { node: root, pages: Math.floor(prefix / this.#pageTokens) });
+    this.#stand(
+      sequence,
+      this.#makeRoot(sequence, prompt.slice(0, prefix), pages),
+      Math.floor(prefix / this.#pageTokens),
+    );
   }
 
   /** The sequence reads and adds nothing any more. Its pages are its own affair. */
@@ -194,11 +223,11 @@ export class PrefixCache {
     if (place !== null) this.#leave(place.node);
   }
 
-  #stand(sequence: Sequence, place: PrefixPlace): void {
+  #stand(sequence: Sequence, node: Node, pages: number): void {
     const before = sequence.prefix;
-    sequence.prefix = place;
-    place.node.users++;
-    this.#evictable.delete(place.node);
+    sequence.prefix = { node, pages };
+    node.users++;
+    this.#evictable.remove(node);
     if (before !== null) this.#leave(before.node);
   }
 
@@ -209,7 +238,7 @@ export class PrefixCache {
 
   /** Makes evictable what has neither users nor children; drops a root that holds nothing. */
   #settle(node: Node): void {
-    if (node.users > 0 || node.childCount > 0) return;
+    if (node.users > 0 || node.children > 0) return;
     if (node instanceof Root && node.tokens.length === 0) {
       this.#dropRoot(node);
       return;
@@ -220,55 +249,49 @@ export class PrefixCache {
 
   /** When what evict() would take was last used; null: nothing can be evicted. */
   oldest(): number | null {
-    const first = this.#evictable.values().next();
-    return first.done ? null : first.value.lastUse;
+    return this.#evictable.first?.lastUse ?? null;
   }
 
   evict(): void {
-    const first = this.#evictable.values().next();
-    if (!first.done) this.#remove(first.value);
-  }
-
-  /** Everything below a source that is about to go; nobody reads it. */
-  evictSource(source: Source): void {
-    for (const root of [...(this.#rootsOfSource.get(source) ?? [])]) {
-      for (let leaf = leafOf(root); leaf !== root; leaf = leafOf(root)) this.#remove(leaf);
-      if (this.#rootsOfSource.get(source)?.has(root)) this.#remove(root);
-    }
+    const { first } = this.#evictable;
+    if (first !== null) this.#remove(first);
   }
 
   #remove(node: Node): void {
-    this.#evictable.delete(node);
+    this.#evictable.remove(node);
     for (const table of node.pages) for (const page of table) this.#pool.unhold(page);
     if (node instanceof Root) {
       this.#dropRoot(node);
       return;
     }
+    take(this.#nodes, node);
     const parent = node.parent!;
-    const siblings = parent.children.get(node.key)!;
-    if (siblings.length === 1) parent.children.delete(node.key);
-    else siblings.splice(siblings.indexOf(node), 1);
-    parent.childCount--;
+    parent.children--;
     this.#settle(parent);
   }
 
-  #child(node: Node, sequence: Sequence, page: number): Node | undefined {
+  #child(node: Node, hash: number, sequence: Sequence, page: number): Node | undefined {
+    const bucket = this.#nodes.get(hash);
+    if (bucket === undefined) return undefined;
     const token = (index: number) => sequence.token(index);
     const start = page * this.#pageTokens;
-    return node.children.get(this.#pageKey(sequence, page))?.find(child => equalTokens(child.tokens, token, start));
+    return bucket.find(child => child.parent === node && equalTokens(child.tokens, token, start));
   }
 
-  #pageKey(sequence: Sequence, page: number): number {
-    return hashTokens(index => sequence.token(index), page * this.#pageTokens, this.#pageTokens);
+  /** Of a page of a sequence's tokens below a node. */
+  #hash(node: Node, sequence: Sequence, page: number): number {
+    const start = page * this.#pageTokens;
+    return mix(
+      hashTokens(index => sequence.token(index), start, this.#pageTokens),
+      node.id,
+    );
   }
 
-  #rootKey({ request }: Sequence): number {
-    const salt = request.cacheSalt ?? '';
-    const whole = this.#wholePrompts ? request.prefix : 0;
-    let key = hashTokens(index => request.prompt[index]!, 0, whole);
-    key = Math.imul(key ^ ((request.source?.order ?? -1) + 2), 0x01000193);
-    for (let i = 0; i < salt.length; i++) key = Math.imul(key ^ salt.charCodeAt(i), 0x01000193);
-    return key >>> 0;
+  #rootHash({ request }: Sequence): number {
+    const { prompt, prefix, source, cacheSalt } = request;
+    let hash = hashTokens(index => prompt[index]!, 0, this.#wholePrompts ? prefix : 0);
+    for (const unit of cacheSalt ?? '') hash = mix(hash, unit.charCodeAt(0));
+    return mix(hash, source?.order ?? -1);
   }
 
   #findRoot(sequence: Sequence): Root | undefined {
@@ -276,7 +299,7 @@ export class PrefixCache {
     const whole = this.#wholePrompts ? prefix : 0;
     const token = (index: number) => prompt[index]!;
     return this.#roots
-      .get(this.#rootKey(sequence))
+      .get(this.#rootHash(sequence))
       ?.find(
         root =>
           root.source === source &&
@@ -286,42 +309,45 @@ export class PrefixCache {
       );
   }
 
-  #makeRoot(sequence: Sequence, prompt: Int32Array, pages: readonly Int32Array[]): Root {
-    const { source, cacheSalt } = sequence.request;
-    const root = new Root(source, cacheSalt, this.#rootKey(sequence), prompt, pages);
-    const bucket = this.#roots.get(root.key);
-    if (bucket) bucket.push(root);
-    else this.#roots.set(root.key, [root]);
-    if (source === null) return root;
-    const ofSource = this.#rootsOfSource.get(source);
-    if (ofSource) ofSource.add(root);
-    else this.#rootsOfSource.set(source, new Set([root]));
+  #makeRoot(sequence: Sequence, prompt: Int32Array, pages: readonly (readonly number[])[]): Root {
+    const { request } = sequence;
+    const root = new Root(this.#made++, request, this.#rootHash(sequence), prompt, pages);
+    put(this.#roots, root);
+    if (request.source !== null) request.source.prefixes++;
     return root;
   }
 
   #dropRoot(root: Root): void {
-    const bucket = this.#roots.get(root.key)!;
-    if (bucket.length === 1) this.#roots.delete(root.key);
-    else bucket.splice(bucket.indexOf(root), 1);
-    const ofSource = root.source && this.#rootsOfSource.get(root.source);
-    ofSource?.delete(root);
-    if (ofSource?.size === 0) this.#rootsOfSource.delete(root.source!);
+    take(this.#roots, root);
+    if (root.source === null) return;
+    root.source.prefixes--;
+    this.#sources.settle(root.source);
   }
 
   /** @throws Error where a sequence still stands anywhere. */
   checkIdle(): void {
-    const check = (node: Node) => {
-      if (node.users !== 0) throw new Error(`prefix cache: a node has ${node.users} users, though idle`);
-      if (node.childCount === 0 && !this.#evictable.has(node))
-        throw new Error('prefix cache: a leaf cannot be evicted');
-      for (const children of node.children.values()) for (const child of children) check(child);
-    };
-    for (const bucket of this.#roots.values()) for (const root of bucket) check(root);
+    for (const map of [this.#roots, this.#nodes]) {
+      for (const node of [...map.values()].flat()) {
+        if (node.users !== 0) throw new Error(`prefix cache: a node has ${node.users} users, though idle`);
+        if (this.#evictable.has(node) !== (node.children === 0))
+          throw new Error('prefix cache: a leaf cannot be evicted, or what is none can');
+      }
+    }
   }
 }
 
-function leafOf(node: Node): Node {
-  let leaf = node;
-  while (leaf.childCount > 0) leaf = leaf.children.values().next().value![0]!;
-  return leaf;
+function mix(hash: number, value: number): number {
+  return Math.imul(hash ^ value, 0x01000193) >>> 0;
+}
+
+function put<T extends Node>(map: Map<number, T[]>, node: T): void {
+  const bucket = map.get(node.hash);
+  if (bucket) bucket.push(node);
+  else map.set(node.hash, [node]);
+}
+
+function take<T extends Node>(map: Map<number, T[]>, node: T): void {
+  const bucket = map.get(node.hash)!;
+  if (bucket.length === 1) map.delete(node.hash);
+  else bucket.splice(bucket.indexOf(node), 1);
 }

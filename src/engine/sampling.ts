@@ -39,6 +39,11 @@ function isAllowed({ allowedTokens }: SamplingParams, token: number): boolean {
   return allowedTokens === null || allowedTokens.includes(token);
 }
 
+/** Whether any token may be banned after `generated` others: of most requests none is, and nothing needs to be looked at. */
+export function hasBans({ minTokens, badWords, noRepeatNgram }: SamplingParams, generated: number): boolean {
+  return generated < minTokens || badWords.length > 0 || noRepeatNgram > 0;
+}
+
 /**
  * Tokens that may not come after those that were generated: the ones that would end the answer before minTokens, and the last of
  * each bad word whose others were generated last. (Those of noRepeatNgram are NgramBans' to know.)

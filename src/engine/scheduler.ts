@@ -201,7 +201,7 @@ export class Scheduler implements MemoryOwner {
     const { tables, now } = this.#parts;
     const start = sequence.computed;
     const sampled = start + count === sequence.length;
-    const scored = scoresOf(sequence, start, count);
+    const scored = sequence.request.scored > 0 ? scoresOf(sequence, start, count) : 0;
     const history = sampled && sequence.slot >= 0 && !sequence.historySet ? sequence.length : 0;
     if (history > step.histories) return false;
     if (!tables.grow(sequence, start, start + count, step.copies)) {
@@ -236,7 +236,7 @@ export class Scheduler implements MemoryOwner {
     let sample = 0;
     for (const { sequence, count, sampled, scored } of step.rows) {
       sequence.computed += count;
-      if (sequence.cacheable) caches.prefixes?.extend(sequence);
+      caches.prefixes?.extend(sequence);
       if (scored > 0) {
         const scores = results.slice(sample, sample + scored);
         events.push(this.#finishing(sequence, scoreEvent(sequence, scores, now)));

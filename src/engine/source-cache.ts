@@ -6,10 +6,11 @@
 import type { Turn } from './fair-share.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import type { PagePool } from './pages.ts';
+import { type Listed, RecencyList } from './recency-list.ts';
 import { equalTokens, hashTokens } from './tokens.ts';
 
 /** One encoder input. */
-export class Source {
+export class Source implements Listed<Source> {
   readonly tokens: Int32Array;
   /** Requests of another salt do not see it. */
   readonly salt: string | null;
@@ -24,8 +25,12 @@ export class Source {
   encoded = false;
   /** Requests that read it. */
   readers = 0;
-  /** When its last reader left (MemoryBudget.tick). */
+  /** Roots of the prefix cache that depend on it. */
+  prefixes = 0;
+  /** When it became evictable (MemoryBudget.tick). */
   lastUse = 0;
+  before: Source | null = null;
+  after: Source | null = null;
 
   constructor(tokens: Int32Array, salt: string | null, hash: number, order: number) {
     this.tokens = tokens;
@@ -42,8 +47,8 @@ export class SourceCache {
   readonly #pageTokens: number;
   /** By hash; every token is compared, so that a collision cannot serve another's text. */
   readonly #byHash = new Map<number, Source[]>();
-  /** Encoded, without readers; the one that has not been used for longest first. */
-  readonly #unread = new Set<Source>();
+  /** Encoded, without readers and prefixes. */
+  readonly #evictable = new RecencyList<Source>();
   #made = 0;
   #queries = 0;
   #hits = 0;
@@ -79,7 +84,8 @@ export class SourceCache {
     const found = this.find(tokens, salt);
     if (found !== undefined) this.#hits++;
     const source = found ?? this.#make(tokens, salt);
-    if (this.#unread.delete(source))
+    this.#evictable.remove(source);
+    if (source.encoded && source.readers === 0)
       for (const table of source.tables) for (const page of table) this.#pool.share(page);
     source.readers++;
     return { source, hit: found !== undefined };
@@ -109,21 +115,27 @@ export class SourceCache {
       this.#forget(source);
       return;
     }
-    source.lastUse = this.#budget.tick();
-    this.#unread.add(source);
     for (const table of source.tables) for (const page of table) this.#pool.release(page);
+    this.settle(source);
   }
 
-  /** The source that evict() would take; null: each one has readers. */
-  oldest(): Source | null {
-    return this.#unread.values().next().value ?? null;
+  /** Makes evictable what nobody reads and no prefix depends on. */
+  settle(source: Source): void {
+    if (source.readers > 0 || source.prefixes > 0) return;
+    source.lastUse = this.#budget.tick();
+    this.#evictable.add(source);
+  }
+
+  /** When what evict() would take was last used; null: nothing can be evicted. */
+  oldest(): number | null {
+    return this.#evictable.first?.lastUse ?? null;
   }
 
   evict(): void {
-    const source = this.oldest();
-    if (source === null) return;
-    this.#unread.delete(source);
-    this.#forget(source);
+    const { first } = this.#evictable;
+    if (first === null) return;
+    this.#evictable.remove(first);
+    this.#forget(first);
   }
 
   #make(tokens: Int32Array, salt: string | null): Source {
@@ -150,17 +162,11 @@ export class SourceCache {
     return this.#byHash.get(hashOf(tokens));
   }
 
-  /** @throws Error where a source has readers, or is neither read nor encoded. */
+  /** @throws Error where a source has readers, or can never be evicted. */
   checkIdle(): void {
-    let kept = 0;
-    for (const bucket of this.#byHash.values()) {
-      for (const { readers, order } of bucket) {
-        kept++;
-        if (readers !== 0) throw new Error(`sources: source ${order} has ${readers} readers, though idle`);
-      }
+    for (const { readers, order, encoded } of [...this.#byHash.values()].flat()) {
+      if (readers !== 0 || !encoded) throw new Error(`sources: source ${order} has ${readers} readers, though idle`);
     }
-    if (kept !== this.#unread.size)
-      throw new Error(`sources: ${kept} are kept, ${this.#unread.size} of them evictable`);
   }
 }
 
