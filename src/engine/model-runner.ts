@@ -110,7 +110,7 @@ export class ModelRunner {
       this.#sourcesEncoded++;
       this.#sourceTokens += source.tokens.length;
     }
-    return this.scheduler.finishStep(this.#writer.read());
+    return this.scheduler.finishStep(this.#writer);
   }
 
   stats(): ModelStats {

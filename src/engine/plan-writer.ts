@@ -1,4 +1,4 @@
-/** Turns a Step into the flat arrays of plan.ts, and their results back into what each sampled row gained. */
+/** Turns a Step into the flat arrays of plan.ts, and reads from them what its samples gave. */
 
 import type { ModelSpec } from '../models/spec.ts';
 import type { ModelFootprint } from '../native.ts';
@@ -6,14 +6,15 @@ import type { EncoderRun } from './encoder-runs.ts';
 import type { ModelLimits } from './limits.ts';
 import { NgramBans } from './ngram-bans.ts';
 import { COUNT, type Plan } from './plan.ts';
+import type { TokenLogprobs } from './protocol.ts';
 import { bannedTokens, forcedToken, hasBans } from './sampling.ts';
 import { scoreQueries } from './scoring.ts';
 import type { Sequence } from './sequence.ts';
-import type { SampleResult } from './sequence-events.ts';
+import type { SampleResults } from './sequence-events.ts';
 import type { Source } from './source-cache.ts';
 import type { Step, StepRow } from './step.ts';
 
-export class PlanWriter {
+export class PlanWriter implements SampleResults {
   readonly #plan: Plan;
   readonly #crossGroups: number;
   readonly #encoderLayers: number;
@@ -23,6 +24,8 @@ export class PlanWriter {
   readonly #prefixMask: boolean;
   readonly #alternatives: number;
   readonly #ngrams = new NgramBans();
+  /** Whose parameters stand at each sample. */
+  readonly #sampled: (Sequence | null)[];
 
   /** @param alternatives limits.alternatives of the plan */
   constructor(plan: Plan, spec: ModelSpec, footprint: ModelFootprint, limits: ModelLimits, alternatives: number) {
@@ -34,6 +37,7 @@ export class PlanWriter {
     this.#afterSource = spec.decoderPositions === 'after-source';
     this.#prefixMask = spec.mask === 'prefix';
     this.#alternatives = alternatives;
+    this.#sampled = new Array(plan.sampleToken.length).fill(null);
   }
 
   write(step: Step): void {
@@ -113,7 +117,10 @@ export class PlanWriter {
   #writeTable(table: number, start: number, pages: Int32Array): number {
     fits(start + pages.length, this.#plan.rowPages, 'pages of rows');
     this.#plan.rowPageStart[table] = start;
-    this.#plan.rowPages.set(pages, start);
+    const { rowPages } = this.#plan;
+    // A call of set() costs as much as some dozens of entries.
+    if (pages.length > 64) rowPages.set(pages, start);
+    else for (let i = 0; i < pages.length; i++) rowPages[start + i] = pages[i]!;
     return start + pages.length;
   }
 
@@ -146,16 +153,7 @@ export class PlanWriter {
       plan.sampleSlot[sample] = sequence.slot;
       plan.step[sample] = generated;
       plan.forced[sample] = forcedToken(params, generated);
-      plan.alternatives[sample] = params.logprobs;
-      plan.temperature[sample] = params.temperature;
-      plan.topK[sample] = params.topK;
-      plan.topP[sample] = params.topP;
-      plan.minP[sample] = params.minP;
-      plan.repetition[sample] = params.repetitionPenalty;
-      plan.presence[sample] = params.presencePenalty;
-      plan.frequency[sample] = params.frequencyPenalty;
-      plan.seed[2 * sample] = sequence.seed[0];
-      plan.seed[2 * sample + 1] = sequence.seed[1];
+      if (this.#sampled[sample] !== sequence) this.#writeParams(sample, sequence);
       this.#writeAllowed(sample, params.allowedTokens);
       this.#writeBias(sample++, sequence);
       if (sequence.slot >= 0 && !sequence.historySet) this.#writeHistory(histories++, sequence);
@@ -164,11 +162,29 @@ export class PlanWriter {
     plan.counts[COUNT.histories] = histories;
   }
 
+  /** What does not change from step to step. */
+  #writeParams(sample: number, sequence: Sequence): void {
+    const plan = this.#plan;
+    const { params } = sequence.request;
+    this.#sampled[sample] = sequence;
+    plan.alternatives[sample] = params.logprobs;
+    plan.temperature[sample] = params.temperature;
+    plan.topK[sample] = params.topK;
+    plan.topP[sample] = params.topP;
+    plan.minP[sample] = params.minP;
+    plan.repetition[sample] = params.repetitionPenalty;
+    plan.presence[sample] = params.presencePenalty;
+    plan.frequency[sample] = params.frequencyPenalty;
+    plan.seed[2 * sample] = sequence.seed[0];
+    plan.seed[2 * sample + 1] = sequence.seed[1];
+  }
+
   /** Samples whose token is known: of the model's own distribution, without history or bias. */
   #writeScores(sample: number, rowStart: number, { sequence, start, scored }: StepRow): void {
     const plan = this.#plan;
     fits(sample + scored, plan.sampleToken, 'samples');
     for (const { query, target } of scoreQueries(sequence, start, scored)) {
+      this.#sampled[sample] = null;
       plan.sampleToken[sample] = rowStart + query;
       plan.sampleSlot[sample] = -1;
       plan.step[sample] = 0;
@@ -230,24 +246,20 @@ export class PlanWriter {
     sequence.historySet = true;
   }
 
-  /** What the last step sampled, in the order of the plan's samples. */
-  read(): SampleResult[] {
+  token(sample: number): number {
+    return this.#plan.outToken[sample]!;
+  }
+
+  logprobs(sample: number): TokenLogprobs | undefined {
     const plan = this.#plan;
-    const results = new Array<SampleResult>(plan.counts[COUNT.samples]!);
-    for (let i = 0; i < results.length; i++) {
-      const token = plan.outToken[i]!;
-      const asked = plan.alternatives[i]!;
-      if (asked < 0) {
-        results[i] = { token };
-        continue;
-      }
-      const top: [number, number][] = [];
-      for (let k = i * this.#alternatives; k < i * this.#alternatives + asked; k++) {
-        if (plan.outTopToken[k]! >= 0) top.push([plan.outTopToken[k]!, plan.outTopLogprob[k]!]);
-      }
-      results[i] = { token, logprobs: { logprob: plan.outLogprob[i]!, rank: plan.outRank[i]!, top } };
+    const asked = plan.alternatives[sample]!;
+    if (asked < 0) return undefined;
+    const top: [number, number][] = [];
+    const first = sample * this.#alternatives;
+    for (let k = first; k < first + asked; k++) {
+      if (plan.outTopToken[k]! >= 0) top.push([plan.outTopToken[k]!, plan.outTopLogprob[k]!]);
     }
-    return results;
+    return { logprob: plan.outLogprob[sample]!, rank: plan.outRank[sample]!, top };
   }
 }
 

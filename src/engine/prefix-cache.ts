@@ -30,6 +30,8 @@ class Node implements Listed<Node> {
   lastUse = 0;
   before: Node | null = null;
   after: Node | null = null;
+  /** Of the same hash. */
+  next: Node | null = null;
 
   constructor(
     id: number,
@@ -79,9 +81,7 @@ export class PrefixCache {
   readonly #groups: number;
   readonly #pageTokens: number;
   readonly #wholePrompts: boolean;
-  /** Roots and nodes by their hashes. */
-  readonly #roots = new Map<number, Root[]>();
-  readonly #nodes = new Map<number, Node[]>();
+  readonly #nodes = new NodeTable();
   readonly #evictable = new RecencyList<Node>();
   #made = 0;
   #queries = 0;
@@ -194,7 +194,7 @@ export class PrefixCache {
       own.push([table[pages]!]);
     }
     const child = new Node(this.#made++, node, hash, tokens, own);
-    put(this.#nodes, child);
+    this.#nodes.add(child);
     node.children++;
     this.#stand(sequence, child, pages + 1);
   }
@@ -264,18 +264,18 @@ export class PrefixCache {
       this.#dropRoot(node);
       return;
     }
-    take(this.#nodes, node);
+    this.#nodes.remove(node);
     const parent = node.parent!;
     parent.children--;
     this.#settle(parent);
   }
 
   #child(node: Node, hash: number, sequence: Sequence, page: number): Node | undefined {
-    const bucket = this.#nodes.get(hash);
-    if (bucket === undefined) return undefined;
-    const token = (index: number) => sequence.token(index);
     const start = page * this.#pageTokens;
-    return bucket.find(child => child.parent === node && equalTokens(child.tokens, token, start));
+    for (let child = this.#nodes.first(hash); child !== null; child = child.next) {
+      if (child.parent === node && equalTokens(child.tokens, index => sequence.token(index), start)) return child;
+    }
+    return undefined;
   }
 
   /** Of a page of a sequence's tokens below a node. */
@@ -297,28 +297,23 @@ export class PrefixCache {
   #findRoot(sequence: Sequence): Root | undefined {
     const { source, cacheSalt, prompt, prefix } = sequence.request;
     const whole = this.#wholePrompts ? prefix : 0;
-    const token = (index: number) => prompt[index]!;
-    return this.#roots
-      .get(this.#rootHash(sequence))
-      ?.find(
-        root =>
-          root.source === source &&
-          root.salt === cacheSalt &&
-          root.tokens.length === whole &&
-          equalTokens(root.tokens, token, 0),
-      );
+    for (let root = this.#nodes.first(this.#rootHash(sequence)); root !== null; root = root.next) {
+      if (!(root instanceof Root) || root.source !== source || root.salt !== cacheSalt) continue;
+      if (root.tokens.length === whole && equalTokens(root.tokens, index => prompt[index]!, 0)) return root;
+    }
+    return undefined;
   }
 
   #makeRoot(sequence: Sequence, prompt: Int32Array, pages: readonly (readonly number[])[]): Root {
     const { request } = sequence;
     const root = new Root(this.#made++, request, this.#rootHash(sequence), prompt, pages);
-    put(this.#roots, root);
+    this.#nodes.add(root);
     if (request.source !== null) request.source.prefixes++;
     return root;
   }
 
   #dropRoot(root: Root): void {
-    take(this.#roots, root);
+    this.#nodes.remove(root);
     if (root.source === null) return;
     root.source.prefixes--;
     this.#sources.settle(root.source);
@@ -326,28 +321,42 @@ export class PrefixCache {
 
   /** @throws Error where a sequence still stands anywhere. */
   checkIdle(): void {
-    for (const map of [this.#roots, this.#nodes]) {
-      for (const node of [...map.values()].flat()) {
-        if (node.users !== 0) throw new Error(`prefix cache: a node has ${node.users} users, though idle`);
-        if (this.#evictable.has(node) !== (node.children === 0))
-          throw new Error('prefix cache: a leaf cannot be evicted, or what is none can');
-      }
+    for (const node of this.#nodes) {
+      if (node.users !== 0) throw new Error(`prefix cache: a node has ${node.users} users, though idle`);
+      if (this.#evictable.has(node) !== (node.children === 0))
+        throw new Error('prefix cache: a leaf cannot be evicted, or what is none can');
     }
+  }
+}
+
+/** Roots and nodes by their hashes, those of one hash in a chain: an array for each would be most of what a node costs. */
+class NodeTable {
+  readonly #chains = new Map<number, Node>();
+
+  first(hash: number): Node | null {
+    return this.#chains.get(hash) ?? null;
+  }
+
+  add(node: Node): void {
+    node.next = this.first(node.hash);
+    this.#chains.set(node.hash, node);
+  }
+
+  remove(node: Node): void {
+    const first = this.#chains.get(node.hash)!;
+    if (first !== node) {
+      let before = first;
+      while (before.next !== node) before = before.next!;
+      before.next = node.next;
+    } else if (node.next !== null) this.#chains.set(node.hash, node.next);
+    else this.#chains.delete(node.hash);
+  }
+
+  *[Symbol.iterator](): Iterator<Node> {
+    for (const first of this.#chains.values()) for (let node: Node | null = first; node; node = node.next) yield node;
   }
 }
 
 function mix(hash: number, value: number): number {
   return Math.imul(hash ^ value, 0x01000193) >>> 0;
-}
-
-function put<T extends Node>(map: Map<number, T[]>, node: T): void {
-  const bucket = map.get(node.hash);
-  if (bucket) bucket.push(node);
-  else map.set(node.hash, [node]);
-}
-
-function take<T extends Node>(map: Map<number, T[]>, node: T): void {
-  const bucket = map.get(node.hash)!;
-  if (bucket.length === 1) map.delete(node.hash);
-  else bucket.splice(bucket.indexOf(node), 1);
 }

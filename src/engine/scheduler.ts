@@ -25,7 +25,7 @@ import type { FinishReason, SequenceEvent, SubmitMessage } from './protocol.ts';
 import { RequestLine } from './request-line.ts';
 import { firstQueryNeeded, scoresOf, tokensWithin } from './scoring.ts';
 import { Request, type Sequence } from './sequence.ts';
-import { cancelledEvent, type SampleResult, scoreEvent, tokenEvent } from './sequence-events.ts';
+import { cancelledEvent, type SampleResults, scoreEvent, tokenEvent } from './sequence-events.ts';
 import { Step, type StepRow } from './step.ts';
 
 export interface SchedulerParts {
@@ -225,7 +225,7 @@ export class Scheduler implements MemoryOwner {
   }
 
   /** Takes in what the step's samples gave, in the plan's order. @returns events for the requests' owners */
-  finishStep(results: readonly SampleResult[]): SequenceEvent[] {
+  finishStep(results: SampleResults): SequenceEvent[] {
     const { caches, tables, now } = this.#parts;
     const step = this.#step;
     if (step === null) throw new Error('scheduler: a step is finished that was not planned');
@@ -238,15 +238,13 @@ export class Scheduler implements MemoryOwner {
       sequence.computed += count;
       caches.prefixes?.extend(sequence);
       if (scored > 0) {
-        const scores = results.slice(sample, sample + scored);
-        events.push(this.#finishing(sequence, scoreEvent(sequence, scores, now)));
+        const samples = { first: sample, count: scored };
+        events.push(this.#finishing(sequence, scoreEvent(sequence, results, samples, now)));
       }
       sample += scored;
       if (!sampled) continue;
-      const result = results[sample++];
-      if (result === undefined) throw new Error('scheduler: a sampled row has no result');
       this.#generatedTokens++;
-      events.push(this.#finishing(sequence, tokenEvent(sequence, result, now)));
+      events.push(this.#finishing(sequence, tokenEvent(sequence, results, sample++, now)));
     }
     return events;
   }

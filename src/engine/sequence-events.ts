@@ -2,29 +2,37 @@
 import type { SequenceEvent, TokenLogprobs } from './protocol.ts';
 import type { Request, Sequence } from './sequence.ts';
 
-/** What one sample gave; in the order of the plan's samples: row by row, the scores before the new token. */
-export interface SampleResult {
-  readonly token: number;
-  readonly logprobs?: TokenLogprobs;
+/** What the samples of a step gave, in the order of the plan: row by row, the scores before the new token. */
+export interface SampleResults {
+  token(sample: number): number;
+  /** undefined: they were not asked for. */
+  logprobs(sample: number): TokenLogprobs | undefined;
 }
 
 /** The sequence goes on by a token; where the event has a finish, it ends with it. @param now milliseconds, as clock.ts has them */
-export function tokenEvent(sequence: Sequence, { token, logprobs }: SampleResult, now: () => number): SequenceEvent {
+export function tokenEvent(
+  sequence: Sequence,
+  results: SampleResults,
+  sample: number,
+  now: () => number,
+): SequenceEvent {
   const { request } = sequence;
+  const token = results.token(sample);
+  const logprobs = results.logprobs(sample);
   const { params, stopTokens } = request;
   sequence.generated.push(token);
   const full = sequence.generated.length >= params.maxTokens;
   // An end token that was forced because the answer is full is no stop: the answer was cut.
   const stopped = stopTokens.has(token) && !(full && params.forcedLast !== null);
-  const gained = {
-    id: request.id,
-    index: sequence.index,
+  const { id } = request;
+  const { index } = sequence;
+  // Most events of a step are so, and there is one a row.
+  if (!stopped && !full && request.reported && logprobs === undefined) return { id, index, tokens: [token] };
+  return {
+    id,
+    index,
     tokens: [token],
     ...(logprobs && { logprobs: [logprobs] }),
-  };
-  if (!stopped && !full && request.reported) return gained;
-  return {
-    ...gained,
     ...((stopped || full) && { finish: stopped ? 'stop' : 'length' }),
     ...(stopped && !params.endTokens.includes(token) && { stopToken: token }),
     ...firstEvent(request, now),
@@ -32,15 +40,21 @@ export function tokenEvent(sequence: Sequence, { token, logprobs }: SampleResult
 }
 
 /** The next scores of a request; where nothing is to be generated, it ends with the last of them. */
-export function scoreEvent(sequence: Sequence, results: readonly SampleResult[], now: () => number): SequenceEvent {
+export function scoreEvent(
+  sequence: Sequence,
+  results: SampleResults,
+  samples: { readonly first: number; readonly count: number },
+  now: () => number,
+): SequenceEvent {
   const { request } = sequence;
-  sequence.scoresReported += results.length;
+  const { first, count } = samples;
+  sequence.scoresReported += count;
   const done = request.params.maxTokens === 0 && sequence.scoresReported === request.scored;
   return {
     id: request.id,
     index: sequence.index,
     tokens: [],
-    scores: results.map(({ logprobs }) => logprobs!),
+    scores: Array.from({ length: count }, (_, i) => results.logprobs(first + i)!),
     ...(done && { finish: 'length' }),
     ...firstEvent(request, now),
   };
