@@ -216,6 +216,8 @@ struct HistoryArgs {
 // first of the allowed tokens, or token 0 where there is no such list.
 // A `forced` token >= 0 replaces the choice; its log-probability is still the model's.
 // Steps 2 to 4 before 1 have no effect on reported numbers: they are of the model.
+// Where `candidates` is 1 the reported tokens are those that a search may go on with: tokens with a bias of -infinity, those that
+// are not in the row's list of allowed ones, and those of a logit of -infinity are left out, and fewer may be found than were asked for. Their numbers stay those of step 1.
 constexpr int32_t kMaxVocabulary = 1 << 19;
 
 struct SampleArgs {
@@ -234,6 +236,7 @@ struct SampleArgs {
   const int32_t* forced;  // [rows] or -1
   const int32_t*
       alternatives;  // [rows] how many of the most probable tokens to report; -1: not even the chosen one's log-probability
+  const int32_t* candidates;  // [rows] 1: banned tokens are left out of the reported ones; 0: they are not
   const int32_t* bias_start;  // [rows + 1]
   const int32_t* bias_token;
   const float* bias_value;
@@ -245,7 +248,7 @@ struct SampleArgs {
   float* logprob;  // [rows] of the chosen token; 0 where not asked
   int32_t* rank;   // [rows] 1 + number of tokens more probable than the chosen one; 0 where not asked
   int32_t*
-      top_token;  // [rows, max_alternatives] most probable first, lower id first among equals; -1 beyond what was asked
+      top_token;  // [rows, max_alternatives] most probable first, lower id first among equals; -1 beyond what was asked or found
   float* top_logprob;  // [rows, max_alternatives]
 };
 

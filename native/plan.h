@@ -41,6 +41,7 @@ struct Plan {
   const int32_t* step = nullptr;
   const int32_t* forced = nullptr;
   const int32_t* alternatives = nullptr;
+  const int32_t* candidates = nullptr;
   const int32_t* biasStart = nullptr;
   const int32_t* biasTokens = nullptr;
   const int32_t* allowStart = nullptr;
@@ -99,6 +100,7 @@ struct Plan {
     REDLLM_FIELD(step);
     REDLLM_FIELD(forced);
     REDLLM_FIELD(alternatives);
+    REDLLM_FIELD(candidates);
     REDLLM_FIELD(biasStart);
     REDLLM_FIELD(biasTokens);
     REDLLM_FIELD(allowStart);

@@ -310,6 +310,7 @@ void Transformer::sample(const Plan& plan) {
   args.step = plan.step;
   args.forced = plan.forced;
   args.alternatives = plan.alternatives;
+  args.candidates = plan.candidates;
   args.bias_start = plan.biasStart;
   args.bias_token = plan.biasTokens;
   args.bias_value = plan.biasValues;

@@ -8,6 +8,8 @@ import { fakePageBytes } from './fixtures/fake-model.ts';
 
 const long = (length: number) => new Int32Array(length);
 
+const beams = (width: number) => ({ width, lengthPenalty: 1, earlyStopping: false, patience: null });
+
 const refused: [what: string, request: Submission, code: string, param: string, says: RegExp][] = [
   [
     'too many tokens in all',
@@ -63,6 +65,27 @@ const refused: [what: string, request: Submission, code: string, param: string, 
     'invalid_value',
     'forced_eos_token_id',
     /9999/,
+  ],
+  [
+    'beams for fewer than n',
+    submission(5, { n: 3, params: { ...greedy, beam: beams(2) } }),
+    'invalid_value',
+    'best_of',
+    /3/,
+  ],
+  [
+    'more beams than rows',
+    submission(5, { params: { ...greedy, beam: beams(9) } }),
+    'invalid_value',
+    'best_of',
+    /8 .*rows/,
+  ],
+  [
+    'more candidates than are reported',
+    submission(5, { params: { ...greedy, stopTokens: Array.from({ length: 20 }, (_, i) => i), beam: beams(7) } }),
+    'invalid_value',
+    'best_of',
+    /with 20 end and stop tokens 6 beams/,
   ],
   ['too many alternatives', submission(5, { params: { ...greedy, logprobs: 21 } }), 'invalid_value', 'logprobs', /20/],
 ];

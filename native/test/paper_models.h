@@ -124,6 +124,7 @@ class OneRow {
     plan.step = &zero_;
     plan.forced = &none_;
     plan.alternatives = &none_;
+    plan.candidates = &zero_;
     plan.biasStart = plan.allowStart = bias_start_;
     plan.temperature = plan.minP = plan.presence = plan.frequency = &nothing_;
     plan.topP = plan.repetition = &one_;

@@ -9,8 +9,8 @@ namespace redllm::test {
 struct SampleCase {
   int32_t rows = 0, vocabulary = 0, max_alternatives = 0;
   std::vector<float> logits;
-  std::vector<int32_t> slot, history, top_k, step, forced, alternatives, bias_start = {0}, bias_token,
-                                                                         allow_start = {0}, allow_token;
+  std::vector<int32_t> slot, history, top_k, step, forced, alternatives, candidates;
+  std::vector<int32_t> bias_start = {0}, bias_token, allow_start = {0}, allow_token;
   std::vector<float> temperature, top_p, min_p, repetition, presence, frequency, bias_value;
   std::vector<uint32_t> seed;
 
@@ -26,6 +26,7 @@ struct SampleCase {
     step.push_back(0);
     forced.push_back(-1);
     alternatives.push_back(-1);
+    candidates.push_back(0);
     bias_start.push_back(static_cast<int32_t>(bias_token.size()));
     allow_start.push_back(static_cast<int32_t>(allow_token.size()));
     temperature.push_back(1);
@@ -77,6 +78,7 @@ inline SampleArgs sample_args(SampleCase& c, SampleResult& to, std::vector<float
   a.step = c.step.data();
   a.forced = c.forced.data();
   a.alternatives = c.alternatives.data();
+  a.candidates = c.candidates.data();
   a.bias_start = c.bias_start.data();
   a.bias_token = c.bias_token.data();
   a.bias_value = c.bias_value.data();

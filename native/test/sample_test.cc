@@ -55,6 +55,7 @@ SampleCase random_case(Random& random) {
       c.allow(static_cast<int32_t>(random.integer(0, vocabulary - 1)));
     if (random.integer(0, 9) == 0) c.forced.back() = static_cast<int32_t>(random.integer(0, vocabulary - 1));
     c.alternatives.back() = static_cast<int32_t>(random.integer(-1, c.max_alternatives));
+    c.candidates.back() = row % 2;
     c.step.back() = static_cast<int32_t>(random.integer(0, 5000));
     c.seed[2 * row] = static_cast<uint32_t>(random.next());
     c.seed[2 * row + 1] = static_cast<uint32_t>(random.next());
@@ -62,7 +63,7 @@ SampleCase random_case(Random& random) {
   return c;
 }
 
-// Log-probabilities, rank and alternatives of the model, whatever the steps after the first did.
+// Log-probabilities, rank and alternatives of the model, whatever the steps after the first did; but candidates know of bans.
 void check_report(const SampleCase& c, SampleResult& got, int32_t row) {
   const float* x = c.logits.data() + int64_t{row} * c.vocabulary;
   const int32_t asked = c.alternatives[row], width = c.max_alternatives, token = got.token[row];
@@ -75,11 +76,18 @@ void check_report(const SampleCase& c, SampleResult& got, int32_t row) {
     const double b = std::isinf(x[id]) ? x[id] : x[id] - top - std::log(sum);
     return std::isinf(b) ? a == b : std::fabs(a - b) < 2e-6 * (1 + std::fabs(b));
   };
+  if (c.candidates[row]) {
+    std::vector<bool> out(static_cast<size_t>(c.vocabulary));
+    for (int32_t i = 0; i < c.vocabulary; ++i) out[i] = x[i] == -INFINITY;
+    for (int32_t i = c.bias_start[row]; i < c.bias_start[row + 1]; ++i)
+      if (c.bias_value[i] == -INFINITY) out[c.bias_token[i]] = true;
+    order.erase(std::remove_if(order.begin(), order.end(), [&](int32_t id) { return out[id]; }), order.end());
+  }
   const auto above = std::count_if(x, x + c.vocabulary, [&](float value) { return value > x[token]; });
   CHECK(asked < 0 ? got.logprob[row] == 0 : close(got.logprob[row], token));
   CHECK(got.rank[row] == (asked < 0 ? 0 : 1 + above));
   for (int32_t i = 0; i < width; ++i) {
-    const bool there = i < asked && i < c.vocabulary;
+    const bool there = i < asked && i < static_cast<int32_t>(order.size());
     CHECK(got.top_token[static_cast<size_t>(row * width + i)] == (there ? order[i] : -1));
     CHECK(there ? close(got.top_logprob[static_cast<size_t>(row * width + i)], order[i])
                 : got.top_logprob[static_cast<size_t>(row * width + i)] == 0);

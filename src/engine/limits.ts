@@ -1,6 +1,7 @@
 /** What one model can be asked for: the sizes of its steps, and which requests could never run. */
 import { RedllmError } from '../errors.ts';
 import type { ModelFootprint, StepLimits } from '../native.ts';
+import { beamCandidates } from './beam-search.ts';
 import type { PageTables } from './page-tables.ts';
 import type { PlanSizes } from './plan.ts';
 import type { EngineOptions, ModelToLoad, SubmitMessage } from './protocol.ts';
@@ -9,6 +10,8 @@ import type { SourceCache } from './source-cache.ts';
 
 /** Most alternatives that a request may ask to see with each token. */
 const maxAlternatives = 20;
+/** Most candidates that a beam may be asked for; beams have as many alternatives reported. */
+const maxCandidates = 128;
 /** Most entries of logit bias, stop tokens and bad words of a request, together. */
 const maxBiasEntries = 1024;
 const maxAllowedTokens = 1024;
@@ -99,7 +102,7 @@ export function stepLimits(limits: ModelLimits): StepLimits {
     sourceTokens: limits.encoder ? maxSource + batchTokens : 0,
     sources: limits.encoder ? rows : 0,
     samples: rows + limits.scores,
-    alternatives: maxAlternatives,
+    alternatives: maxCandidates,
     maxSource,
     maxTarget,
   };
@@ -180,6 +183,7 @@ export function checkRequest(
       },
     );
   }
+  checkBeam(message, limits);
   if (params.logprobs > maxAlternatives) {
     throw new RedllmError('invalid_value', `At most ${maxAlternatives} alternatives are reported with a token.`, {
       param: 'logprobs',
@@ -232,6 +236,19 @@ function checkBans({ prompt, params }: SubmitMessage, limits: ModelLimits): void
     const message = `With no_repeat_ngram_size prompt and answer together may have at most ${ngramBans(limits)} tokens here, not ${prompt.length + maxTokens}.`;
     throw new RedllmError('invalid_value', message, { param: 'no_repeat_ngram_size' });
   }
+}
+
+function checkBeam({ n, params }: SubmitMessage, { rows }: ModelLimits): void {
+  if (params.beam === null) return;
+  const { width } = params.beam;
+  const ends = new Set(params.stopTokens).size;
+  const most = Math.min(rows, Math.floor(maxCandidates / beamCandidates(1, ends)));
+  if (Number.isInteger(width) && width >= n && width <= most) return;
+  const because =
+    most === rows ? `${rows} are the rows of a batch` : `with ${ends} end and stop tokens ${most} beams are the most`;
+  throw new RedllmError('invalid_value', `best_of is ${width}, but must be between n, ${n}, and ${most}: ${because}.`, {
+    param: 'best_of',
+  });
 }
 
 /** Native code indexes by these: a token that is none would end the engine for everyone. */

@@ -167,7 +167,8 @@ export class PlanWriter implements SampleResults {
     const plan = this.#plan;
     const { params } = sequence.request;
     this.#sampled[sample] = sequence;
-    plan.alternatives[sample] = params.logprobs;
+    plan.alternatives[sample] = sequence.request.alternatives;
+    plan.candidates[sample] = params.beam === null ? 0 : 1;
     plan.temperature[sample] = params.temperature;
     plan.topK[sample] = params.topK;
     plan.topP[sample] = params.topP;
@@ -190,6 +191,7 @@ export class PlanWriter implements SampleResults {
       plan.step[sample] = 0;
       plan.forced[sample] = target;
       plan.alternatives[sample] = sequence.request.params.logprobs;
+      plan.candidates[sample] = 0;
       plan.temperature[sample] = 0;
       plan.topK[sample] = 0;
       plan.topP[sample] = 1;

@@ -45,6 +45,8 @@ const ints = {
   step: '[samples] tokens generated so far: the counter of the random draw',
   forced: '[samples] token to take whatever the logits say, or -1',
   alternatives: '[samples] most probable tokens to report; 0: the log-probability of the chosen alone; -1: nothing',
+  candidates:
+    '[samples] 1: the alternatives are what a search may go on with: tokens banned by a bias of -Infinity are left out; 0: they are not',
   biasStart: '[samples + 1] where each one begins in biasTokens',
   biasTokens: '',
   allowStart: '[samples + 1] where each one begins in allowTokens; an empty range allows all',
@@ -124,6 +126,7 @@ export function createPlan(limits: StepLimits, sizes: PlanSizes): Plan {
     step: samples,
     forced: samples,
     alternatives: samples,
+    candidates: samples,
     biasStart: samples + 1,
     biasTokens: sizes.biasEntries,
     allowStart: samples + 1,

@@ -1,4 +1,5 @@
 /** A request that the engine runs, and each of its n answers. */
+import { beamCandidates } from './beam-search.ts';
 import type { Turn } from './fair-share.ts';
 import type { PrefixPlace } from './prefix-cache.ts';
 import type { FinishReason, SamplingParams, SubmitMessage } from './protocol.ts';
@@ -68,6 +69,8 @@ export class Request {
   readonly scored: number;
   readonly params: SamplingParams;
   readonly penalties: boolean;
+  /** Most probable tokens to report with each sample: those asked for, or a beam's candidates; -1: no log-probabilities. */
+  readonly alternatives: number;
   readonly stopTokens: ReadonlySet<number>;
   readonly sequences: readonly Sequence[];
   /** Milliseconds of the engine's clock. */
@@ -101,6 +104,8 @@ export class Request {
     this.params = message.params;
     this.penalties = usesPenalties(message.params);
     this.stopTokens = new Set(message.params.stopTokens);
+    const { beam, logprobs } = message.params;
+    this.alternatives = beam === null ? logprobs : beamCandidates(beam.width, this.stopTokens.size);
     this.arrival = arrival;
     this.deadline = message.deadline;
     this.prefix = message.prompt.length - message.scored;

@@ -105,14 +105,6 @@ int32_t draw(const float* x, int32_t vocabulary, float threshold, double u) {
   return 0;
 }
 
-// The logits of the row's allowed tokens, -infinity for all others, in `room`.
-const float* only_allowed(const SampleArgs& a, int64_t row, const float* x, int32_t vocabulary, float* room) {
-  const vf banned = splat(-kInfinity);
-  for_lanes(vocabulary, [&](int32_t i, int32_t n) { store_upto(room + i, banned, n); });
-  for (int32_t i = a.allow_start[row]; i < a.allow_start[row + 1]; ++i) room[a.allow_token[i]] = x[a.allow_token[i]];
-  return room;
-}
-
 // Steps 2 to 9.
 int32_t choose(const SampleArgs& a, int64_t row, const float* logits, int32_t vocabulary, float* x) {
   const int32_t first_bias = a.bias_start[row], last_bias = a.bias_start[row + 1];
@@ -148,7 +140,7 @@ void sample(Context* context, const SampleArgs& a) {
     const int32_t token = a.forced[row] >= 0 ? a.forced[row] : choose(a, row, logits, vocabulary, scratch);
     a.token[row] = token;
     if (a.slot[row] >= 0) ++a.history[(a.slot[row] * int64_t{2} + 1) * vocabulary + token];
-    report(a, row, logits, vocabulary, token);
+    report(a, row, logits, vocabulary, token, scratch);
   });
 }
 

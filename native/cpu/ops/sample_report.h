@@ -32,8 +32,29 @@ inline void greatest_tokens(const float* logits, int32_t vocabulary, int32_t wan
   });
 }
 
-// Step 1 for row `row`, into the tables of `a`.
-inline void report(const SampleArgs& a, int64_t row, const float* logits, int32_t vocabulary, int32_t chosen) {
+// The logits of the row's allowed tokens, -infinity for all others, in `room`.
+inline const float* only_allowed(const SampleArgs& a, int64_t row, const float* x, int32_t vocabulary, float* room) {
+  const vf banned = splat(-kInfinity);
+  for_lanes(vocabulary, [&](int32_t i, int32_t n) { store_upto(room + i, banned, n); });
+  for (int32_t i = a.allow_start[row]; i < a.allow_start[row + 1]; ++i) room[a.allow_token[i]] = x[a.allow_token[i]];
+  return room;
+}
+
+// The logits without those of banned tokens. room: twice [vocabulary], each rounded up to whole vectors
+inline const float* candidates(const SampleArgs& a, int64_t row, const float* logits, int32_t vocabulary, float* room) {
+  if (a.bias_start[row] < a.bias_start[row + 1]) {
+    for_lanes(vocabulary, [&](int32_t i, int32_t n) { store_upto(room + i, load_upto(logits + i, n), n); });
+    for (int32_t i = a.bias_start[row]; i < a.bias_start[row + 1]; ++i)
+      if (a.bias_value[i] == -kInfinity) room[a.bias_token[i]] = -kInfinity;
+    logits = room;
+  }
+  if (a.allow_start[row] == a.allow_start[row + 1]) return logits;
+  return only_allowed(a, row, logits, vocabulary, room + (vocabulary + kLanes - 1) / kLanes * kLanes);
+}
+
+// Step 1 for row `row`, into the tables of `a`. room: as of candidates()
+inline void report(const SampleArgs& a, int64_t row, const float* logits, int32_t vocabulary, int32_t chosen,
+                   float* room) {
   const int32_t asked = a.alternatives[row];
   const int32_t limit = a.max_alternatives < vocabulary ? a.max_alternatives : vocabulary;
   const int32_t wanted = asked < 0 ? 0 : asked < limit ? asked : limit;
@@ -59,8 +80,13 @@ inline void report(const SampleArgs& a, int64_t row, const float* logits, int32_
             [&](int32_t i, int32_t n) { above += count_greater(cleaned(load_logits(logits + i, n)), splat(own)); });
   a.rank[row] = 1 + above;
   if (wanted == 0) return;
-  greatest_tokens(logits, vocabulary, wanted, token, logprob);
-  for (int32_t i = 0; i < wanted; ++i) logprob[i] = log_probability(logprob[i]);
+  const bool narrowed = a.candidates[row] != 0;
+  greatest_tokens(narrowed ? candidates(a, row, logits, vocabulary, room) : logits, vocabulary, wanted, token, logprob);
+  for (int32_t i = 0; i < wanted; ++i) {
+    const bool none = narrowed && logprob[i] == -kInfinity;
+    if (none) token[i] = -1;
+    logprob[i] = none ? 0 : log_probability(logprob[i]);
+  }
 }
 
 }  // namespace REDLLM_ISA_NAMESPACE
