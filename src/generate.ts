@@ -5,6 +5,7 @@ import type { SequenceEvent, SubmitMessage } from './engine/protocol.ts';
 import { RedllmError } from './errors.ts';
 import { Answer } from './generate/answer.ts';
 import { resolveBadWords } from './generate/bad-words.ts';
+import { BestOf } from './generate/best-of.ts';
 import { refuse, tokenIds } from './generate/checks.ts';
 import {
   resolveAnswers,
@@ -13,6 +14,7 @@ import {
   resolvePriority,
   resolveSalt,
   resolveStops,
+  resolveWork,
 } from './generate/params.ts';
 import { resolvePrompt } from './generate/prompt.ts';
 import { PromptScores, resolvePromptLogprobs } from './generate/prompt-scores.ts';
@@ -101,23 +103,26 @@ export class Generator {
     const model = this.model(request.model);
     const deadline = resolveDeadline(request.timeout, now());
     const n = resolveAnswers(request.n);
+    const { made, rows } = resolveWork(request, model);
     const promptLogprobs = resolvePromptLogprobs(request, model);
     const stops = resolveStops(request.stop, model);
-    this.#engine.checkQueue(model.name, n);
+    this.#engine.checkQueue(model.name, rows);
     const priority = resolvePriority(request.priority);
     const cacheSalt = resolveSalt(request.cacheSalt);
     const { badWords, prompt } = await within(signal, deadline, async whole => ({
       badWords: await resolveBadWords(request, model, whole),
       prompt: await resolvePrompt(request, model, this.#pool, whole),
     }));
-    const fits = this.#engine.roomFor(model.name, prompt.source?.length ?? 0, n);
-    const params = resolveParams(request, model, { used: prompt.tokens.length, fits }, badWords);
+    const fits = this.#engine.roomFor(model.name, prompt.source?.length ?? 0, rows);
+    const asked = resolveParams(request, model, { used: prompt.tokens.length, fits }, badWords);
+    const bestOf = made > n ? new BestOf(made) : null;
+    const params = bestOf ? { ...asked, logprobs: Math.max(0, asked.logprobs) } : asked;
     const promptScores =
       promptLogprobs === null ? null : new PromptScores(prompt, model.targetTokenizer, promptLogprobs);
     const scored = promptScores?.scored ?? 0;
 
     const answers = Array.from(
-      { length: n },
+      { length: made },
       (_, index) =>
         new Answer(index, {
           tokenizer: model.targetTokenizer,
@@ -126,7 +131,7 @@ export class Generator {
           includeStop: request.includeStop ?? false,
           skipSpecialTokens: request.skipSpecialTokens ?? true,
           context: prompt.context,
-          logprobs: request.logprobs ?? -1,
+          logprobs: Math.max(request.logprobs ?? -1, bestOf ? 0 : -1),
           promptScores,
         }),
     );
@@ -139,7 +144,7 @@ export class Generator {
     const controller = new AbortController();
     const abort = () => controller.abort();
     signal?.addEventListener('abort', abort, { once: true });
-    let running = n; // As the engine sees it: a stop string ends an answer here alone.
+    let running = made; // As the engine sees it: a stop string ends an answer here alone.
     let cachedTokens = 0;
     let begin: GenerateChunk['begin'];
     let begun = false;
@@ -148,7 +153,7 @@ export class Generator {
         model: model.name,
         source: prompt.source && Int32Array.from(prompt.source),
         prompt: Int32Array.from(prompt.tokens),
-        n,
+        n: made,
         params,
         scored,
         priority,
@@ -167,13 +172,18 @@ export class Generator {
         if (event.finish === 'cancelled') throw cancelled();
         const chunk = answer.take(event);
         if (answer.done && event.finish === undefined) events.cancel(event.index);
-        if (chunk) yield begun || begin === undefined ? chunk : { ...chunk, begin };
-        begun ||= chunk !== null && begin !== undefined;
+        if (chunk && bestOf) bestOf.add(chunk);
+        else if (chunk) yield begun || begin === undefined ? chunk : { ...chunk, begin };
+        begun ||= chunk !== null && bestOf === null && begin !== undefined;
         if (answers.every(({ done }) => done)) break;
       }
       if (signal?.aborted && running > 0) throw cancelled();
       if (!answers.every(({ done }) => done))
         throw new Error('The engine ended a request before its answers were done.');
+      for (const chunk of bestOf?.best(n, asked.logprobs >= 0) ?? []) {
+        yield begun || begin === undefined ? chunk : { ...chunk, begin };
+        begun = true;
+      }
     } finally {
       signal?.removeEventListener('abort', abort);
       if (running > 0) controller.abort();

@@ -15,6 +15,13 @@ export interface GenerateRequest {
   readonly truncatePrompt?: number;
 
   readonly n?: number;
+  /**
+   * Without beams: answers to make, of which the n of the greatest mean log-probability are given, at the end. With beams: how
+   * many live. Default: n; with beams the checkpoint's num_beams, where that is more.
+   */
+  readonly bestOf?: number;
+  /** Beam search; the n best hypotheses are the answers. Sampling, penalties, bias and stop strings do not go with it. */
+  readonly beam?: BeamRequest;
   readonly maxTokens?: number;
   readonly minTokens?: number;
   readonly temperature?: number;
@@ -51,6 +58,13 @@ export interface GenerateRequest {
   readonly client?: string;
   /** Only requests of the same salt may reuse what this one computed. */
   readonly cacheSalt?: string;
+}
+
+/** What a request may say of its beams: see BeamParams of the engine's protocol. */
+export interface BeamRequest {
+  readonly lengthPenalty?: number;
+  readonly earlyStopping?: boolean | 'never';
+  readonly patience?: number;
 }
 
 export interface TokenLogprob {
@@ -94,6 +108,8 @@ export interface GenerateChunk {
     /** Seconds that the request waited before its first step. */
     readonly queueTime: number;
   };
+  /** With the finish of a beam search's answer: its score (BeamParams.lengthPenalty says how it is made). */
+  readonly beamScore?: number;
   readonly finish?: {
     readonly reason: 'stop' | 'length';
     /** The stop string or stop token that ended it; null for the model's own end token and for length. */

@@ -53,9 +53,21 @@ test('generation_config.json overrides special tokens and can take a forced one 
   });
 });
 
+test('what it says of beams counts whether or not it samples', async t => {
+  const beams = async (generation: Record<string, unknown>) => {
+    const directory = writeCheckpoint(t, { config: tinyConfigs.bart, generation });
+    const { numBeams, lengthPenalty, earlyStopping } = (await describeCheckpoint(directory)).defaults;
+    return [numBeams, lengthPenalty, earlyStopping];
+  };
+  assert.deepEqual(await beams({ num_beams: 4, length_penalty: 0.6, early_stopping: true }), [4, 0.6, true]);
+  assert.deepEqual(await beams({ early_stopping: 'never', num_beams: null }), [undefined, undefined, 'never']);
+});
+
 test('a wrong value is refused with file and field', async t => {
   for (const [generation, param] of [
     [{ eos_token_id: 48 }, 'eos_token_id'],
+    [{ num_beams: 0 }, 'num_beams'],
+    [{ early_stopping: 'soon' }, 'early_stopping'],
     [{ do_sample: true, top_p: 0 }, 'top_p'],
     [{ do_sample: true, temperature: -1 }, 'temperature'],
     [{ do_sample: true, top_k: -1 }, 'top_k'],

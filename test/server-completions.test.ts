@@ -124,6 +124,7 @@ test('every field of a request reaches the generator under its own name, and nul
     addSpecialTokens: false,
     truncatePrompt: 4,
     n: 2,
+    bestOf: 2,
     maxTokens: 7,
     minTokens: 2,
     temperature: 0.5,

@@ -40,7 +40,8 @@ const wrong: [what: string, body: object, status: number, param: string | null][
   ['top_p 0', { ...fields, top_p: 0 }, 400, 'top_p'],
   ['a bias on no token', { ...fields, logit_bias: { 1000000: 1 } }, 400, 'logit_bias'],
   ['a decoder prompt without a decoder', { ...fields, decoder_prompt: [1] }, 400, 'decoder_prompt'],
-  ['beams', { ...fields, use_beam_search: true }, 400, 'use_beam_search'],
+  ['sampled beams', { ...fields, use_beam_search: true, temperature: 0.5 }, 400, 'temperature'],
+  ['beams that no batch holds', { ...fields, temperature: 0, use_beam_search: true, best_of: 100 }, 400, 'best_of'],
 ];
 
 async function refused(response: Response, status: number, param: string | null, what: string): Promise<void> {

@@ -63,7 +63,7 @@ SampleCase random_case(Random& random) {
   return c;
 }
 
-// Log-probabilities, rank and alternatives of the model, whatever the steps after the first did; but candidates know of bans.
+// Log-probabilities, rank and alternatives of the model, whatever the steps after the first did; but candidates know of bans and of allowed tokens.
 void check_report(const SampleCase& c, SampleResult& got, int32_t row) {
   const float* x = c.logits.data() + int64_t{row} * c.vocabulary;
   const int32_t asked = c.alternatives[row], width = c.max_alternatives, token = got.token[row];
@@ -81,6 +81,10 @@ void check_report(const SampleCase& c, SampleResult& got, int32_t row) {
     for (int32_t i = 0; i < c.vocabulary; ++i) out[i] = x[i] == -INFINITY;
     for (int32_t i = c.bias_start[row]; i < c.bias_start[row + 1]; ++i)
       if (c.bias_value[i] == -INFINITY) out[c.bias_token[i]] = true;
+    const int32_t *allowed = c.allow_token.data() + c.allow_start[row],
+                  *end = c.allow_token.data() + c.allow_start[row + 1];
+    for (int32_t i = 0; i < c.vocabulary && allowed < end; ++i)
+      if (std::find(allowed, end, i) == end) out[i] = true;
     order.erase(std::remove_if(order.begin(), order.end(), [&](int32_t id) { return out[id]; }), order.end());
   }
   const auto above = std::count_if(x, x + c.vocabulary, [&](float value) { return value > x[token]; });

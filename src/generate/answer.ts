@@ -78,6 +78,7 @@ export class Answer {
       ...(event.logprobs &&
         this.#options.logprobs >= 0 && { logprobs: this.#logprobs(event.tokens, event.logprobs.slice(0, taken)) }),
       ...(promptLogprobs.length > 0 && { promptLogprobs }),
+      ...(event.beamScore !== undefined && { beamScore: event.beamScore }),
       ...(this.#done && { finish: finishOf(event, stop) }),
     };
   }

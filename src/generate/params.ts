@@ -4,6 +4,7 @@ import type { SamplingParams } from '../engine/protocol.ts';
 import { RedllmError } from '../errors.ts';
 import type { GenerateRequest } from '../request.ts';
 import type { ServedModel } from '../served-model.ts';
+import { resolveBeam } from './beams.ts';
 import { integer, number, refuse, tokenIds } from './checks.ts';
 
 export const LIMITS = {
@@ -49,26 +50,14 @@ export function resolveParams(
   const vocabulary = model.spec.vocabulary.target;
   const maxTokens = resolveMaxTokens(request, model, room);
   const endTokens = request.ignoreEos ? [] : defaults.endTokens;
+  const beam = resolveBeam(request, model, resolveAnswers(request.n));
   const allowedTokens = resolveAllowed(request.allowedTokens, vocabulary);
   const forced = (param: string, asked: number | null | undefined, fallback: number | undefined) =>
     resolveForced(param, asked, fallback, { vocabulary, allowedTokens });
-  const topK = integer('top_k', request.topK ?? defaults.topK ?? 0, { min: -1 });
   return {
     maxTokens,
     minTokens: resolveMinTokens(request.minTokens ?? 0, maxTokens),
-    // OpenAI's default where neither the request nor the checkpoint says anything.
-    temperature: resolveTemperature(request.temperature ?? defaults.temperature ?? 1),
-    // -1 is vLLM's "all".
-    topK: topK === -1 || topK >= vocabulary ? 0 : topK,
-    topP: number('top_p', request.topP ?? defaults.topP ?? 1, { above: 0, max: 1 }),
-    minP: number('min_p', request.minP ?? defaults.minP ?? 0, { min: 0, max: 1 }),
-    repetitionPenalty: number(
-      'repetition_penalty',
-      request.repetitionPenalty ?? defaults.repetitionPenalty ?? 1,
-      LIMITS.repetitionPenalty,
-    ),
-    presencePenalty: number('presence_penalty', request.presencePenalty ?? 0, { min: -2, max: 2 }),
-    frequencyPenalty: number('frequency_penalty', request.frequencyPenalty ?? 0, { min: -2, max: 2 }),
+    ...(beam ? unshaped : shapeOf(request, model)),
     logitBias: resolveBias(request.logitBias, vocabulary),
     seed: resolveSeed(request.seed),
     logprobs: Math.max(resolveLogprobs(request.logprobs), request.promptLogprobs ?? -1),
@@ -82,7 +71,7 @@ export function resolveParams(
     }),
     badWords,
     allowedTokens,
-    beam: null,
+    beam,
   };
 }
 
@@ -91,13 +80,7 @@ export function scoringParams(logprobs: number): SamplingParams {
   return {
     maxTokens: 0,
     minTokens: 0,
-    temperature: 0,
-    topK: 0,
-    topP: 1,
-    minP: 0,
-    repetitionPenalty: 1,
-    presencePenalty: 0,
-    frequencyPenalty: 0,
+    ...unshaped,
     logitBias: [],
     seed: [0, 0],
     logprobs,
@@ -112,6 +95,42 @@ export function scoringParams(logprobs: number): SamplingParams {
   };
 }
 
+type Shape = Pick<
+  SamplingParams,
+  'temperature' | 'topK' | 'topP' | 'minP' | 'repetitionPenalty' | 'presencePenalty' | 'frequencyPenalty'
+>;
+
+/** The model's own distribution, whatever the checkpoint would sample with: what beams see, and what is scored. */
+const unshaped: Shape = {
+  temperature: 0,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  repetitionPenalty: 1,
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+};
+
+/** What is made of the model's distribution before a token is drawn. */
+function shapeOf(request: GenerateRequest, { defaults, spec }: ServedModel): Shape {
+  const topK = integer('top_k', request.topK ?? defaults.topK ?? 0, { min: -1 });
+  return {
+    // OpenAI's default where neither the request nor the checkpoint says anything.
+    temperature: resolveTemperature(request.temperature ?? defaults.temperature ?? 1),
+    // -1 is vLLM's "all".
+    topK: topK === -1 || topK >= spec.vocabulary.target ? 0 : topK,
+    topP: number('top_p', request.topP ?? defaults.topP ?? 1, { above: 0, max: 1 }),
+    minP: number('min_p', request.minP ?? defaults.minP ?? 0, { min: 0, max: 1 }),
+    repetitionPenalty: number(
+      'repetition_penalty',
+      request.repetitionPenalty ?? defaults.repetitionPenalty ?? 1,
+      LIMITS.repetitionPenalty,
+    ),
+    presencePenalty: number('presence_penalty', request.presencePenalty ?? 0, { min: -2, max: 2 }),
+    frequencyPenalty: number('frequency_penalty', request.frequencyPenalty ?? 0, { min: -2, max: 2 }),
+  };
+}
+
 /** Alternatives with each generated token; -1: no log-probabilities. */
 function resolveLogprobs(asked: number | undefined): number {
   return asked === undefined ? -1 : integer('logprobs', asked, { min: 0, max: LIMITS.alternatives });
@@ -120,6 +139,21 @@ function resolveLogprobs(asked: number | undefined): number {
 /** @throws RedllmError `invalid_value` with param `n` */
 export function resolveAnswers(n: number | undefined): number {
   return integer('n', n ?? 1, { min: 1, max: LIMITS.answers });
+}
+
+/**
+ * How many answers the engine is to make, and rows of its batch they take: more answers than n to choose among, or beams.
+ * @throws RedllmError `invalid_value` with param `best_of` or of the beams' fields, `unsupported` for what does not go with beams
+ */
+export function resolveWork(
+  request: GenerateRequest,
+  model: ServedModel,
+): { readonly made: number; readonly rows: number } {
+  const n = resolveAnswers(request.n);
+  const beam = resolveBeam(request, model, n);
+  if (beam) return { made: n, rows: beam.width };
+  const made = integer('best_of', request.bestOf ?? n, { min: n, max: LIMITS.answers });
+  return { made, rows: made };
 }
 
 /** @throws RedllmError with param `stop` */

@@ -11,7 +11,7 @@ import { namedLogprob, unscored } from './token-names.ts';
 
 /**
  * @returns alternatives with each token of the prompt; null: it is not to be scored
- * @throws RedllmError `invalid_value` or `unsupported`, naming prompt_logprobs or n
+ * @throws RedllmError `invalid_value` or `unsupported`, naming prompt_logprobs, n, best_of or use_beam_search
  */
 export function resolvePromptLogprobs(request: GenerateRequest, model: ServedModel): number | null {
   if (request.promptLogprobs === undefined) return null;
@@ -20,6 +20,11 @@ export function resolvePromptLogprobs(request: GenerateRequest, model: ServedMod
     throw new RedllmError('unsupported', `n is ${request.n}, but must be 1 with log-probabilities of the prompt.`, {
       param: 'n',
     });
+  if ((request.bestOf ?? 1) !== 1 || request.beam !== undefined) {
+    const param = request.beam === undefined ? 'best_of' : 'use_beam_search';
+    const message = `${param} is not served together with log-probabilities of the prompt.`;
+    throw new RedllmError('unsupported', message, { param });
+  }
   if (model.spec.mask === 'prefix')
     throw new RedllmError(
       'unsupported',

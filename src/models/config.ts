@@ -65,6 +65,14 @@ export class Config {
     return value;
   }
 
+  /** Where the field is present: true, false, or that one word. */
+  booleanOr<T extends string>(field: string, word: T): boolean | T | undefined {
+    const value = this.value(field);
+    if (value === undefined || typeof value === 'boolean') return value;
+    if (value !== word) throw this.wrong(field, `true, false or "${word}"`);
+    return word;
+  }
+
   oneOf<T extends string>(field: string, choices: readonly T[], or?: T): T {
     const value = this.value(field) ?? or;
     const choice = choices.find(one => one === value);

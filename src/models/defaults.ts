@@ -70,6 +70,9 @@ export function withGenerationConfig(
   }
   set(merged, 'badWords', badWords(generation, merged.endTokens, vocabulary));
   if (generation.has('max_new_tokens')) merged.maxNewTokens = generation.integer('max_new_tokens');
+  if (generation.has('num_beams')) merged.numBeams = generation.integer('num_beams');
+  if (generation.has('length_penalty')) merged.lengthPenalty = generation.number('length_penalty');
+  set(merged, 'earlyStopping', generation.booleanOr('early_stopping', 'never'));
   return merged;
 }
 

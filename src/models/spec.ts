@@ -173,4 +173,8 @@ export interface GenerationDefaults {
   /** Token sequences that may not come in an answer. */
   readonly badWords?: readonly (readonly number[])[];
   readonly maxNewTokens?: number;
+  /** Of beam search, for requests that ask for one. */
+  readonly numBeams?: number;
+  readonly lengthPenalty?: number;
+  readonly earlyStopping?: boolean | 'never';
 }

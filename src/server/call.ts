@@ -1,5 +1,6 @@
 /** One request for text, whichever door it came by: the generators it needs, run together, and what each answer gained. */
 import { RedllmError } from '../errors.ts';
+import { joinChunks } from '../generate/chunks.ts';
 import type { GenerateChunk, GenerateRequest, Usage } from '../request.ts';
 import type { GeneratorLike } from './contracts.ts';
 import type { Drain, Ticket } from './drain.ts';
@@ -85,25 +86,11 @@ export async function collect(run: Run, choices: number): Promise<{ answers: Gen
     parts[choice]!.push(chunk);
     if (chunk.begin) begun.set(prompt, chunk.begin);
   }
-  return { answers: parts.map(join), begun };
+  return { answers: parts.map(joinChunks), begun };
 }
 
 /** What is known of each prompt once it began. */
 export type Begun = Map<number, NonNullable<GenerateChunk['begin']>>;
-
-function join(chunks: readonly GenerateChunk[], index: number): GenerateChunk {
-  const finish = chunks.at(-1)?.finish;
-  const logprobs = chunks.flatMap(chunk => chunk.logprobs ?? []);
-  const promptLogprobs = chunks.flatMap(chunk => chunk.promptLogprobs ?? []);
-  return {
-    index,
-    text: chunks.map(chunk => chunk.text).join(''),
-    tokens: chunks.flatMap(chunk => chunk.tokens),
-    ...(chunks.some(chunk => chunk.logprobs) && { logprobs }),
-    ...(promptLogprobs.length > 0 && { promptLogprobs }),
-    ...(finish && { finish }),
-  };
-}
 
 /** Counts tokens while they come, for streams that report usage with every chunk. */
 export class RunningUsage {

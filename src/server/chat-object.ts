@@ -16,9 +16,10 @@ export function chatHead(model: string, requestId: string | undefined, stream: b
 
 const logprobsOf = ({ logprobs }: GenerateChunk) => (logprobs ? chatLogprobs(logprobs) : null);
 
-const endOf = ({ finish }: GenerateChunk) => ({
+const endOf = ({ finish, beamScore }: GenerateChunk) => ({
   finish_reason: finish?.reason ?? null,
   stop_reason: finish?.stopReason ?? null,
+  ...(beamScore !== undefined && { beam_score: beamScore }),
 });
 
 export function chatChoice(index: number, chunk: GenerateChunk, withIds: boolean) {

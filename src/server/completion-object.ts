@@ -63,6 +63,7 @@ export function completionChoice({ index, chunk, echo, offset, asked, tokenIds }
     stop_reason: chunk.finish?.stopReason ?? null,
     ...(asked.prompt !== undefined &&
       chunk.promptLogprobs && { prompt_logprobs: promptLogprobs(chunk.promptLogprobs, asked.prompt) }),
+    ...(chunk.beamScore !== undefined && { beam_score: chunk.beamScore }),
     ...(tokenIds && { token_ids: chunk.tokens, ...(tokenIds.prompt && { prompt_token_ids: tokenIds.prompt }) }),
   };
 }

@@ -12,11 +12,6 @@ const not =
 /** For each field, which of its values (null and absent aside) ask for something. */
 const refused: Readonly<Record<string, (value: unknown) => boolean>> = {
   suffix: notEmpty,
-  use_beam_search: isTrue,
-  beam_size: not(1),
-  num_beams: not(1),
-  length_penalty: not(1),
-  early_stopping: isTrue,
   return_tokens_as_token_ids: isTrue,
   spaces_between_special_tokens: not(true),
   bad_words_ids: notEmpty,

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { RedllmError } from '../errors.ts';
 import { LIMITS } from '../generate/params.ts';
 import type { GenerateRequest } from '../request.ts';
+import { beamFields, readBeams } from './beams.ts';
 import { messages } from './chat-prompt.ts';
 import { atMost, checked, MOST_FIELDS, parseBody, text, textFault, textOrIds, tokenId } from './fields.ts';
 import { refuseUnserved } from './refusals.ts';
@@ -40,8 +41,7 @@ const shared = {
   stream_options: z
     .object({ include_usage: z.boolean().nullish(), continuous_usage_stats: z.boolean().nullish() })
     .optional(),
-  n: z.int().min(1).max(LIMITS.answers).optional(),
-  best_of: z.int().min(1).optional(),
+  ...beamFields,
   max_tokens: z.int().min(1).optional(),
   min_tokens: z.int().min(0).optional(),
   temperature: z.number().min(0).optional(),
@@ -116,8 +116,7 @@ export type ChatPromptBody = { [K in keyof typeof chatPrompt | 'add_special_toke
 
 /** @throws RedllmError naming the field */
 export function parseCompletion(body: unknown): CompletionBody {
-  const parsed = parseBody(completionSchema, body, nullable);
-  checkTogether(parsed);
+  const parsed = checkTogether(parseBody(completionSchema, body, nullable));
   const scored = parsed.prompt_logprobs !== undefined || scoresEcho(parsed);
   if (parsed.max_tokens === 0 && !scored)
     throw new RedllmError(
@@ -134,8 +133,7 @@ export const scoresEcho = ({ echo, logprobs }: CompletionBody) => echo === true 
 
 /** @throws RedllmError naming the field */
 export function parseChat(body: unknown): ChatBody {
-  const parsed = parseBody(chatSchema, body, nullable);
-  checkTogether(parsed);
+  const parsed = checkTogether(parseBody(chatSchema, body, nullable));
   if (parsed.top_logprobs !== undefined && !parsed.logprobs)
     throw new RedllmError('invalid_value', 'top_logprobs needs logprobs to be true.', { param: 'top_logprobs' });
   checkScored(parsed, parsed.prompt_logprobs !== undefined);
@@ -150,14 +148,12 @@ function checkScored({ n }: SharedBody, scored: boolean): void {
   });
 }
 
-function checkTogether(body: SharedBody): void {
+/** @returns the body with n under that name */
+function checkTogether<T extends SharedBody>(body: T): T {
   refuseUnserved(body);
-  if (body.best_of !== undefined && body.best_of !== (body.n ?? 1))
-    throw new RedllmError('unsupported', 'best_of must equal n: this server does not choose among more answers yet.', {
-      param: 'best_of',
-    });
   if (body.stream_options !== undefined && !body.stream)
     throw new RedllmError('invalid_value', 'stream_options needs stream to be true.', { param: 'stream_options' });
+  return { ...body, n: readBeams(body).n };
 }
 
 /**
@@ -171,7 +167,7 @@ export function toParams(body: SharedBody, requestTimeout: number): Omit<Generat
     decoderPrompt: body.decoder_prompt,
     addSpecialTokens: body.add_special_tokens,
     truncatePrompt: body.truncate_prompt_tokens,
-    n: body.n,
+    ...readBeams(body),
     maxTokens: body.max_tokens,
     minTokens: body.min_tokens,
     temperature: body.temperature,
