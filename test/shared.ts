@@ -16,7 +16,8 @@ export function skipWithout(...parts: string[]): string | false {
   return sharedPath(...parts) === null ? `needs ../shared/${parts.join('/')}` : false;
 }
 
-function repositoryRoot(): string {
+/** The folder of package.json, wherever compiled tests lie. */
+export function repositoryRoot(): string {
   let folder = dirname(fileURLToPath(import.meta.url));
   while (!existsSync(join(folder, 'package.json')) && folder !== dirname(folder)) folder = dirname(folder);
   return folder;

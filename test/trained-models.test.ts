@@ -16,6 +16,7 @@ interface Word {
   word: string;
   input_ids: number[];
   greedy: number[];
+  beam4: number[];
   greedy_text: string;
 }
 
@@ -24,6 +25,7 @@ interface Choice {
   finish_reason: string;
   prompt_token_ids: number[];
   token_ids?: number[];
+  beam_score?: number;
 }
 
 describe('trained models', { skip: g2p && stories ? false : 'no trained models here' }, () => {
@@ -62,6 +64,30 @@ describe('trained models', { skip: g2p && stories ? false : 'no trained models h
       assert.deepEqual(answers[i]!.token_ids, greedy.slice(1), word);
       assert.equal(answers[i]!.finish_reason, 'stop', word);
     }
+  });
+
+  it('finds the golden phonemes of four beams, alone and all at once', async () => {
+    const words: Word[] = JSON.parse(readFileSync(`${g2p}/golden.json`, 'utf8'));
+    const answer = async ({ word }: Word) => {
+      const response = await post(`${server.url}/v1/completions`, {
+        model: 'g2p-bart-us',
+        prompt: word,
+        max_tokens: 60,
+        use_beam_search: true,
+        best_of: 4,
+        n: 1,
+        return_token_ids: true,
+      });
+      return ((await response.json()) as { choices: Choice[] }).choices[0]!;
+    };
+    const check = (choice: Choice, { word, beam4 }: Word) => {
+      assert.deepEqual(choice.token_ids, beam4.slice(1), word);
+      assert.equal(choice.finish_reason, 'stop', word);
+      assert.ok(choice.beam_score! < 0, word);
+    };
+    for (let i = 0; i < words.length; i += 10) check(await answer(words[i]!), words[i]!);
+    const together = await Promise.all(words.map(answer));
+    for (const [i, word] of words.entries()) check(together[i]!, word);
   });
 
   it('says that an answer was cut, though the checkpoint forces its last token', async () => {
