@@ -6,7 +6,14 @@ import { Backlog } from './backlog.ts';
 import { CompletionRate } from './completion-rate.ts';
 import { type Connect, type Connection, connectEngine } from './connection.ts';
 import { decoderRoom } from './limits.ts';
-import type { EngineOptions, FromWorker, ModelStats, ModelToLoad, SubmitMessage } from './protocol.ts';
+import {
+  type EngineOptions,
+  type FromWorker,
+  type ModelStats,
+  type ModelToLoad,
+  rowsOf,
+  type SubmitMessage,
+} from './protocol.ts';
 import { SequenceStream } from './stream.ts';
 
 /** What to generate; see SubmitMessage. */
@@ -136,9 +143,9 @@ export class Engine {
     if (!this.#loaded.has(submission.model)) {
       throw new RedllmError('model_not_found', `There is no model '${submission.model}'.`, { param: 'model' });
     }
-    const { source, prompt, n, params } = submission;
+    const { source, prompt } = submission;
     const tokens = (source?.length ?? 0) + prompt.length;
-    const load = { model: submission.model, rows: params.beam?.width ?? n, tokens };
+    const load = { model: submission.model, rows: rowsOf(submission), tokens };
     this.#backlog.check(load, this.#secondsFor);
     const id = this.#nextId++;
     const cancel = (index?: number) => {

@@ -108,6 +108,11 @@ export interface SubmitMessage {
   readonly deadline: number | null;
 }
 
+/** Rows that a request takes in the batch. */
+export function rowsOf({ n, params }: Pick<SubmitMessage, 'n' | 'params'>): number {
+  return params.beam?.width ?? n;
+}
+
 export type ToWorker =
   | SubmitMessage
   | { readonly type: 'load'; readonly model: ModelToLoad }

@@ -13,15 +13,17 @@
  * (docs/architecture.md). The rows of a request come and go together.
  */
 import { Batch } from './batch.ts';
+import type { BeamGroup } from './beam-group.ts';
 import type { Caches } from './caches.ts';
 import { Deadlines } from './deadlines.ts';
 import { EncoderRuns } from './encoder-runs.ts';
 import type { FairShare, Turn } from './fair-share.ts';
-import { checkRequest, type ModelLimits, sequencePages } from './limits.ts';
+import { type ModelLimits, sequencePages } from './limits.ts';
 import type { MemoryBudget, MemoryOwner } from './memory-budget.ts';
 import type { PageTables } from './page-tables.ts';
 import type { PagePool } from './pages.ts';
-import type { FinishReason, SequenceEvent, SubmitMessage } from './protocol.ts';
+import { type FinishReason, rowsOf, type SequenceEvent, type SubmitMessage } from './protocol.ts';
+import { checkRequest } from './request-check.ts';
 import { RequestLine } from './request-line.ts';
 import { firstQueryNeeded, scoresOf, tokensWithin } from './scoring.ts';
 import { Request, type Sequence } from './sequence.ts';
@@ -102,8 +104,8 @@ export class Scheduler implements MemoryOwner {
       capacity: pool.capacity,
       pageBytes: pool.pageBytes,
     });
-    const { id, client, source, prompt, n, params, priority } = message;
-    const work = (source?.length ?? 0) + prompt.length + n * params.maxTokens;
+    const { id, client, source, prompt, params, priority } = message;
+    const work = (source?.length ?? 0) + prompt.length + rowsOf(message) * params.maxTokens;
     const request = new Request(message, fairShare.turnOf(id, client, work, priority), now());
     this.#byId.set(id, request);
     this.#waiting.add(request);
@@ -144,8 +146,9 @@ export class Scheduler implements MemoryOwner {
   }
 
   #decode(step: Step, request: Request): void {
+    if (request.beams !== null && !request.beams.ready) return;
     for (const sequence of request.sequences) {
-      if (sequence.finish !== null || !sequence.decoding) continue;
+      if (sequence.finish !== null || sequence.dormant || !sequence.decoding) continue;
       if (this.#addRow(step, sequence, 1)) continue;
       // It is its own turn to give way.
       this.#preempt(request);
@@ -162,17 +165,20 @@ export class Scheduler implements MemoryOwner {
       if (planned !== 'whole') return false;
     }
     for (const sequence of request.sequences) {
-      if (sequence.finish !== null || sequence.decoding || this.#waitsForLeader(sequence)) continue;
+      const { finish, dormant, decoding } = sequence;
+      if (finish !== null || dormant || decoding || this.#waitsForLeader(sequence)) continue;
       this.#attach(sequence);
-      if (sequence.pending === 0) continue;
+      // Beams decode together: one that is computed anew waits before its last token for the others.
+      const due = sequence.pending - (request.beams !== null && sequence.generated.length > 0 ? 1 : 0);
+      if (due === 0) continue;
       // What sees each other is computed whole; what follows it can be cut.
       const prefix = limits.wholePrompts ? Math.max(0, request.prefix - sequence.computed) : 0;
       if (prefix > 0 && !step.fitsWhole(prefix)) return false;
-      const wanted = Math.max(prefix, Math.min(sequence.pending, step.left));
+      const wanted = Math.max(prefix, Math.min(due, step.left));
       const count = tokensWithin(sequence, wanted, step.scores);
       if (count <= 0 || count < prefix || !this.#addRow(step, sequence, count)) return false;
       step.filling = true;
-      if (count < sequence.pending) return false;
+      if (count < due) return false;
     }
     return true;
   }
@@ -243,10 +249,22 @@ export class Scheduler implements MemoryOwner {
       }
       sample += scored;
       if (!sampled) continue;
+      const { beams } = sequence.request;
+      if (beams === null) events.push(this.#finishing(sequence, tokenEvent(sequence, results, sample, now)));
+      else if (beams.take(sequence, results, sample)) this.#advance(sequence.request, beams, events);
       this.#generatedTokens++;
-      events.push(this.#finishing(sequence, tokenEvent(sequence, results, sample++, now)));
+      sample++;
     }
     return events;
+  }
+
+  #advance(request: Request, beams: BeamGroup, events: SequenceEvent[]): void {
+    const { tables, caches, now } = this.#parts;
+    const brought = beams.advance(tables, caches.prefixes, now);
+    events.push(...brought);
+    const { finish } = brought[0] ?? {};
+    if (finish === undefined) return;
+    for (const sequence of request.sequences) this.#finish(sequence, finish);
   }
 
   /** The event; where it says that the sequence ends, that is so when this returns. */
@@ -280,18 +298,24 @@ export class Scheduler implements MemoryOwner {
     const { sourceTokens, cacheSalt } = request;
     const isNew = sourceTokens !== null && caches.sources.find(sourceTokens, cacheSalt) === undefined;
     let pages = isNew ? caches.sources.pagesFor(sourceTokens.length) : 0;
-    for (const { length } of live) pages += sequencePages(length, 0, limits, tables);
+    for (const { length, dormant } of live) if (!dormant) pages += sequencePages(length, 0, limits, tables);
     return pages + this.#batch.rows * tables.groups;
   }
 
-  /** Ends a request, or one of its sequences, between steps; its pages are free or cached when this returns. */
+  /** Ends a request, or one of its answers, between steps (all of them where they are beams'); its pages are free or cached when this returns. */
   cancel(id: number, index?: number): SequenceEvent[] {
     const request = this.#byId.get(id);
     if (request === undefined) return [];
+    const { now } = this.#parts;
+    if (request.beams !== null) {
+      // No hypothesis can be ended without the others.
+      for (const sequence of request.sequences) this.#finish(sequence, 'cancelled');
+      return Array.from({ length: request.answers }, (_, answer) => cancelledEvent(request, answer, now));
+    }
     const events: SequenceEvent[] = [];
     for (const sequence of request.sequences) {
       if (sequence.finish !== null || (index !== undefined && index !== sequence.index)) continue;
-      events.push(this.#finishing(sequence, cancelledEvent(sequence, this.#parts.now)));
+      events.push(this.#finishing(sequence, cancelledEvent(request, sequence.index, now)));
     }
     return events;
   }

@@ -60,12 +60,13 @@ export function scoreEvent(
   };
 }
 
-export function cancelledEvent({ request, index }: Sequence, now: () => number): SequenceEvent {
+/** @param index which of the answers */
+export function cancelledEvent(request: Request, index: number, now: () => number): SequenceEvent {
   return { id: request.id, index, tokens: [], finish: 'cancelled', ...firstEvent(request, now) };
 }
 
 /** What the first event of a request says besides. */
-function firstEvent(request: Request, now: () => number): { cachedTokens?: number; queueTime?: number } {
+export function firstEvent(request: Request, now: () => number): { cachedTokens?: number; queueTime?: number } {
   if (request.reported) return {};
   request.reported = true;
   const started = request.started ?? now();

@@ -1,19 +1,22 @@
-/** A request that the engine runs, and each of its n answers. */
+/** A request that the engine runs, and each of its answers or beams. */
+import { BeamGroup } from './beam-group.ts';
 import { beamCandidates } from './beam-search.ts';
 import type { Turn } from './fair-share.ts';
 import type { PrefixPlace } from './prefix-cache.ts';
-import type { FinishReason, SamplingParams, SubmitMessage } from './protocol.ts';
+import { type FinishReason, rowsOf, type SamplingParams, type SubmitMessage } from './protocol.ts';
 import { sequenceSeed, usesPenalties } from './sampling.ts';
 import type { Source } from './source-cache.ts';
 
-/** One of the n answers of a request: a row of the running batch once it is admitted. */
+/** One of the answers of a request, or of its beams: a row of the running batch once it is admitted. */
 export class Sequence {
   readonly request: Request;
-  /** Which of the n. */
+  /** Which of the request's sequences: of its answers, or rows of its beams. */
   readonly index: number;
   readonly seed: readonly [low: number, high: number];
   /** What it has generated. */
-  readonly generated: number[] = [];
+  generated: number[] = [];
+  /** Whether no live beam of its request's search is here: it has no tokens and no pages. */
+  dormant = false;
   /** How many of its tokens, prompt first, have their keys and values in pages. */
   computed = 0;
   /** Scores that have gone out; what is computed anew after a preemption does not give them again. */
@@ -72,7 +75,12 @@ export class Request {
   /** Most probable tokens to report with each sample: those asked for, or a beam's candidates; -1: no log-probabilities. */
   readonly alternatives: number;
   readonly stopTokens: ReadonlySet<number>;
+  /** Answers that are wanted. */
+  readonly answers: number;
+  /** As many as answers, or as beams. */
   readonly sequences: readonly Sequence[];
+  /** null: it is no beam search. */
+  readonly beams: BeamGroup | null;
   /** Milliseconds of the engine's clock. */
   readonly arrival: number;
   readonly deadline: number | null;
@@ -113,7 +121,9 @@ export class Request {
     this.client = message.client;
     this.priority = message.priority;
     this.turn = turn;
-    this.sequences = Array.from({ length: message.n }, (_, index) => new Sequence(this, index));
+    this.answers = message.n;
+    this.sequences = Array.from({ length: rowsOf(message) }, (_, index) => new Sequence(this, index));
+    this.beams = beam === null ? null : new BeamGroup(this, message.n);
   }
 
   /** Tokens that it may still generate. */
