@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import type { SamplingParams } from '../src/engine/protocol.ts';
 import { bannedTokens, forcedToken } from '../src/engine/sampling.ts';
 import { collect, FakeEngine, fakeModel, greedy, submission } from './fixtures/fake-engine.ts';
-import { expectedAnswer } from './fixtures/fake-model.ts';
+import { expectedAnswer } from './fixtures/fake-oracle.ts';
 
 test('the last token of a bad word is banned where its others were generated last', () => {
   const params = { ...greedy, badWords: [[5], [6, 7], [6, 6, 8]] };

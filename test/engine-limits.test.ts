@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import type { Submission } from '../src/engine/engine.ts';
 import { RedllmError } from '../src/errors.ts';
 import { collect, FakeEngine, fakeModel, greedy, submission } from './fixtures/fake-engine.ts';
-import { fakePageBytes } from './fixtures/fake-model.ts';
+import { fakePageBytes } from './fixtures/fake-spec.ts';
 
 const long = (length: number) => new Int32Array(length);
 

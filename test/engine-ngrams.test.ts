@@ -7,7 +7,7 @@ import { NgramIndex } from '../src/engine/ngram-index.ts';
 import type { SubmitMessage } from '../src/engine/protocol.ts';
 import { Request, type Sequence } from '../src/engine/sequence.ts';
 import { collect, FakeEngine, greedy, submission } from './fixtures/fake-engine.ts';
-import { repeats } from './fixtures/fake-model.ts';
+import { repeats } from './fixtures/fake-oracle.ts';
 
 const token = fc.nat({ max: 3 });
 const tokens = fc.array(token, { maxLength: 60 });

@@ -7,7 +7,7 @@ import { firstQueryNeeded, scoreQueries, scoresAStep, scoresOf, tokensWithin } f
 import { Request } from '../src/engine/sequence.ts';
 import { RedllmError } from '../src/errors.ts';
 import { collect, FakeEngine, fakeModel, greedy, submission } from './fixtures/fake-engine.ts';
-import { expectedAnswer } from './fixtures/fake-model.ts';
+import { expectedAnswer } from './fixtures/fake-oracle.ts';
 
 const prompt = Int32Array.of(5, 6, 7, 8, 9, 10);
 

@@ -5,7 +5,7 @@ import { RedllmError } from '../src/errors.ts';
 import { Generator } from '../src/generate.ts';
 import type { GenerateRequest, ScoreRequest } from '../src/request.ts';
 import type { ServedModel } from '../src/served-model.ts';
-import { fakeSpec } from './fixtures/fake-model.ts';
+import { fakeSpec } from './fixtures/fake-spec.ts';
 import {
   collect,
   ScriptedEngine,

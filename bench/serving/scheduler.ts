@@ -6,7 +6,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { EngineOptions, ModelToLoad, SubmitMessage } from '../../src/engine/protocol.ts';
 import { submission } from '../../test/fixtures/fake-engine.ts';
-import { fakeSpec } from '../../test/fixtures/fake-model.ts';
+import { fakeSpec } from '../../test/fixtures/fake-spec.ts';
 import { nullPageBytes } from './null-native.ts';
 import { type Benchmark, type Finding, type Outcome, shown } from './report.ts';
 import { Draw, median, quantile } from './statistics.ts';
