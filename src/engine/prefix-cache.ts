@@ -20,7 +20,7 @@ class Node implements Listed<Node> {
   readonly parent: Node | null;
   readonly hash: number;
   /** Of its one page; of a root: the whole prompt, or none. */
-  readonly tokens: Int32Array;
+  readonly tokens: ArrayLike<number>;
   /** By self group: its page; of a root: the prompt's pages, the last of them perhaps partly filled. */
   readonly pages: readonly (readonly number[])[];
   children = 0;
@@ -37,7 +37,7 @@ class Node implements Listed<Node> {
     id: number,
     parent: Node | null,
     hash: number,
-    tokens: Int32Array,
+    tokens: ArrayLike<number>,
     pages: readonly (readonly number[])[],
   ) {
     this.id = id;
@@ -178,16 +178,19 @@ export class PrefixCache {
   }
 
   #addPage(sequence: Sequence, { node, pages }: PrefixPlace): void {
-    const hash = this.#hash(node, sequence, pages);
+    const start = pages * this.#pageTokens;
+    const tokens: number[] = [];
+    for (let i = start; i < start + this.#pageTokens; i++) tokens.push(sequence.token(i));
+    const hash = mix(
+      hashTokens(i => tokens[i]!, 0, tokens.length),
+      node.id,
+    );
     // Another sequence has computed the same at the same time: this one keeps its own pages to itself.
     if (this.#child(node, hash, sequence, pages) !== undefined) {
       this.detach(sequence);
       sequence.cacheable = false;
       return;
     }
-    const start = pages * this.#pageTokens;
-    const tokens = new Int32Array(this.#pageTokens);
-    for (let i = 0; i < tokens.length; i++) tokens[i] = sequence.token(start + i);
     const own: number[][] = [];
     for (const table of sequence.tables) {
       this.#pool.hold(table[pages]!);

@@ -131,13 +131,15 @@ export class Scheduler implements MemoryOwner {
     for (let i = 0; i < requests.length; i++) this.#decode(step, requests.at(i)!);
     this.#encoder.planBegun(step);
     let fits = true;
-    for (let i = 0; i < requests.length && fits; i++) fits = this.#fill(step, requests.at(i)!);
+    // With nothing but decode rows, which is most steps, nobody has anything left to compute.
+    const filled = step.rows.length === this.#batch.rows;
+    for (let i = 0; i < requests.length && fits && !filled; i++) fits = this.#fill(step, requests.at(i)!);
     while (fits && this.#waiting.first !== undefined && (step.left > 0 || !step.filling)) {
       const request = this.#waiting.first;
       fits = this.#admit(request) && this.#fill(step, request);
     }
     // Attention reads the keys of a source once for rows that stand side by side.
-    if (limits.encoder) step.rows.sort((a, b) => sourceOf(a) - sourceOf(b));
+    if (limits.encoder && !inOrder(step.rows)) step.rows.sort((a, b) => sourceOf(a) - sourceOf(b));
     if (step.empty) {
       tables.copied(step.copies);
       this.#step = null;
@@ -393,6 +395,11 @@ export class Scheduler implements MemoryOwner {
     this.#parts.caches.checkIdle();
     this.#parts.pool.checkIdle();
   }
+}
+
+function inOrder(rows: readonly StepRow[]): boolean {
+  for (let i = 1; i < rows.length; i++) if (sourceOf(rows[i - 1]!) > sourceOf(rows[i]!)) return false;
+  return true;
 }
 
 function sourceOf({ sequence }: StepRow): number {
