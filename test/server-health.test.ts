@@ -43,6 +43,8 @@ test('/metrics speaks Prometheus, with vLLM’s names and our own for the encode
     'redllm:encoder_sources_total{model_name="echo"} 6',
     'redllm:encoder_cache_queries_total{model_name="echo"} 10',
     'redllm:encoder_cache_hits_total{model_name="echo"} 4',
+    'redllm:encoder_steps_total{model_name="echo"} 3',
+    'redllm:encoder_batch_sources_total{model_name="echo"} 6',
     'redllm:encoder_time_seconds_total{model_name="echo"} 0.5',
     'redllm:kv_cross_usage_perc{model_name="echo"} 0.15',
   ])

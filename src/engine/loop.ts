@@ -74,7 +74,9 @@ export class EngineLoop {
       const loaded = this.#loadSome();
       const stepped = this.#step();
       this.#flush();
-      return loaded || stepped ? 'busy' : 'idle';
+      if (loaded || stepped) return 'busy';
+      this.#checkCounts();
+      return 'idle';
     } catch (error) {
       this.#die(error);
       return 'ended';
@@ -90,7 +92,13 @@ export class EngineLoop {
     return next === Number.POSITIVE_INFINITY ? null : Math.max(0, next - this.#shared.now());
   }
 
-  /** @throws Error where anything is held though there is no request: pages, rows, slots, sources, promises */
+  /** Whenever there is nothing to do: what is held then is lost for good, and who waits would wait for ever. @throws Error */
+  #checkCounts(): void {
+    for (const { scheduler } of this.#models.values()) scheduler.checkCounts();
+    this.#shared.budget.checkIdle();
+  }
+
+  /** Everything, one by one. @throws Error where anything is held though there is no request: pages, rows, slots, sources */
   checkIdle(): void {
     for (const model of this.#models.values()) model.checkIdle();
     this.#shared.budget.checkIdle();

@@ -37,6 +37,8 @@ export class ModelRunner {
   #encodeStepTime = 0;
   #sourcesEncoded = 0;
   #sourceTokens = 0;
+  #encodeSteps = 0;
+  #encodeRuns = 0;
 
   /** Makes the model and its plan; its weights come with loadSome(). */
   constructor(runtime: NativeRuntime, model: ModelToLoad, options: EngineOptions, engine: Shared) {
@@ -104,7 +106,11 @@ export class ModelRunner {
     const seconds = (performance.now() - start) / 1000;
     this.#steps++;
     this.#stepTime += seconds;
-    if (step.sources.length > 0) this.#encodeStepTime += seconds;
+    if (step.sources.length > 0) {
+      this.#encodeSteps++;
+      this.#encodeRuns += step.sources.length;
+      this.#encodeStepTime += seconds;
+    }
     for (const { source, first } of step.sources) {
       if (first > 0) continue;
       this.#sourcesEncoded++;
@@ -127,6 +133,8 @@ export class ModelRunner {
       ...this.scheduler.totals,
       sourcesEncoded: this.#sourcesEncoded,
       sourceTokens: this.#sourceTokens,
+      encodeSteps: this.#encodeSteps,
+      encodeRuns: this.#encodeRuns,
       sourceHits: sources.hits,
       sourceQueries: sources.queries,
       steps: this.#steps,

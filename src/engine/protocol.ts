@@ -179,6 +179,9 @@ export interface ModelStats {
   readonly generatedTokens: number;
   readonly sourcesEncoded: number;
   readonly sourceTokens: number;
+  /** Steps that ran encoder layers, and the sources in them: their quotient is the mean batch. */
+  readonly encodeSteps: number;
+  readonly encodeRuns: number;
   readonly sourceHits: number;
   readonly sourceQueries: number;
   readonly steps: number;

@@ -387,11 +387,17 @@ export class Scheduler implements MemoryOwner {
     this.#parts.caches.evict();
   }
 
-  /** @throws Error where anything is left of requests that are gone */
-  checkIdle(): void {
+  /** By the counts alone, in constant time. @throws Error where anything is left of requests that are gone */
+  checkCounts(): void {
     const { waiting } = this;
     if (this.hasWork || waiting !== 0) throw new Error(`scheduler: ${waiting} waiting, though idle`);
     this.#batch.checkIdle();
+    this.#parts.pool.checkUnused();
+  }
+
+  /** Everything there is, one by one. @throws Error where anything is left of requests that are gone */
+  checkIdle(): void {
+    this.checkCounts();
     this.#parts.caches.checkIdle();
     this.#parts.pool.checkIdle();
   }

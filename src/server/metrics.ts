@@ -61,6 +61,12 @@ const totals: readonly (readonly [name: string, help: string, read: Read])[] = [
   ['redllm:encoder_sources_total', 'Sources run through the encoder.', stats => stats.sourcesEncoded],
   ['redllm:encoder_cache_queries_total', 'Sources that requests asked for.', stats => stats.sourceQueries],
   ['redllm:encoder_cache_hits_total', 'Of those, sources that were already encoded.', stats => stats.sourceHits],
+  ['redllm:encoder_steps_total', 'Steps that ran encoder layers.', stats => stats.encodeSteps],
+  [
+    'redllm:encoder_batch_sources_total',
+    'Sources in those steps, all together: over their number, the mean batch.',
+    stats => stats.encodeRuns,
+  ],
   ['redllm:encoder_time_seconds_total', 'Seconds of the steps that encoded a source.', stats => stats.encodeStepTime],
   ['redllm:step_time_seconds_total', 'Seconds of all steps.', stats => stats.stepTime],
   ['redllm:steps_total', 'Steps of the engine.', stats => stats.steps],
