@@ -1,15 +1,16 @@
 /**
- * What the engine promises, measured: node dist/bench/serving.js scheduler|reuse|soak|overload [--flags] [out.json].
+ * What the engine promises, measured: node dist/bench/serving.js scheduler|reuse|gap|soak|overload [--flags] [out.json].
  * docs/benchmark.md says what each shows and how to read it.
  */
 import { parseArgs } from 'node:util';
+import { gap } from './serving/gap.ts';
 import { overload } from './serving/overload.ts';
 import { type Benchmark, type Flags, printFindings, printTable, writeReport } from './serving/report.ts';
 import { reuse } from './serving/reuse.ts';
 import { scheduler } from './serving/scheduler.ts';
 import { soak } from './serving/soak.ts';
 
-const benchmarks = { scheduler, reuse, soak, overload };
+const benchmarks = { scheduler, reuse, gap, soak, overload };
 
 const usage = () =>
   [

@@ -3,11 +3,10 @@
  * one decode step; and the pages that n answers to one prompt take. Random weights, the engine without a server.
  */
 import { performance } from 'node:perf_hooks';
-import { describeModels, startModels } from '../../src/cli/models.ts';
-import { configSchema } from '../../src/config.ts';
 import type { Engine, Submission } from '../../src/engine/engine.ts';
 import type { ModelStats } from '../../src/engine/protocol.ts';
 import { submission } from '../../test/fixtures/fake-engine.ts';
+import { vocabulary, withRandomModel } from './random-model.ts';
 import { type Benchmark, type Finding, type Outcome, shown } from './report.ts';
 import { Draw, median } from './statistics.ts';
 
@@ -26,7 +25,6 @@ type ReuseFlags = typeof flags;
 const kinds = ['redllm', 'decllm'] as const;
 type Kind = (typeof kinds)[number];
 
-const vocabulary = 32_768;
 const startToken = Int32Array.of(1);
 /** Tokens after a causal prefix, other ones each time: what a cache of prefixes cannot have. */
 const tailTokens = 8;
@@ -61,20 +59,11 @@ export const reuse: Benchmark<ReuseFlags> = {
     const pages: Pages[] = [];
     for (const kind of kinds) {
       const name = `${kind}-${given.size}`;
-      const config = configSchema.parse({
-        model: [`random:${name}`],
-        dtype: 'bfloat16',
-        maxModelLen: 1024,
-        threads: given.threads,
-      });
-      const running = await startModels(config, await describeModels(config), say);
-      try {
-        const bench = new Reuse(running.engine, kind, name, given);
+      await withRandomModel(name, { maxModelLen: 1024, threads: given.threads }, say, async engine => {
+        const bench = new Reuse(engine, kind, name, given);
         timed.push(...(await bench.times(say)));
         pages.push(...(await bench.pages()));
-      } finally {
-        await running.close();
-      }
+      });
     }
     return outcomeOf(timed, pages);
   },

@@ -5,8 +5,8 @@
  * Order: every decoding row first, one token each; then, in the order of their turns (fair-share.ts), what admitted requests have
  * left to compute before they decode, and waiting requests as long as tokens, rows and memory last. What does not fit holds
  * up what stands behind it, so that nothing starves. A step is therefore never longer than its decode rows and `batchTokens`
- * other tokens, or one layer of the longest source, or one prompt that cannot be cut: that bounds the gap between two tokens
- * of a running row.
+ * other tokens, or one layer of the longest source (and its cross keys and values, with the last), or one prompt that cannot be cut:
+ * that bounds the gap between two tokens of a running row.
  *
  * Memory: pages are taken as they are needed. Where there are none, caches give theirs up, then requests of later turns
  * are preempted: all their pages are released, they wait again at their old place, and are computed anew, to the same bits
