@@ -45,8 +45,9 @@ export class Batch {
     return { sourceHit: hit };
   }
 
-  /** Takes back everything that a row has. */
+  /** Takes back everything that a row has; the pages that it filled are the cache's to keep. */
   release(sequence: Sequence): void {
+    this.#caches.prefixes?.extend(sequence);
     this.#caches.prefixes?.detach(sequence);
     this.#tables.release(sequence);
     sequence.attached = false;

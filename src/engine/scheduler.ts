@@ -242,9 +242,10 @@ export class Scheduler implements MemoryOwner {
     tables.copied(step.copies);
     const events: SequenceEvent[] = [];
     let sample = 0;
-    for (const { sequence, count, sampled, scored } of step.rows) {
+    for (const { sequence, start, count, sampled, scored } of step.rows) {
       sequence.computed += count;
-      caches.prefixes?.extend(sequence);
+      // Prompts are shared as soon as they are there; answers, which cost a decode step the time, when they leave (batch.ts).
+      if (start < sequence.request.prompt.length) caches.prefixes?.extend(sequence);
       if (scored > 0) {
         const samples = { first: sample, count: scored };
         events.push(this.#finishing(sequence, scoreEvent(sequence, results, samples, now)));
