@@ -14,16 +14,17 @@ export class Caches {
 
   /** When what evict() would take was last used (MemoryBudget.tick); null: nothing can be evicted. */
   oldest(): number | null {
-    const [source, prefix] = [this.sources.oldest(), this.prefixes?.oldest() ?? null];
+    const source = this.sources.oldest();
+    const prefix = this.prefixes?.oldest() ?? null;
     return source === null || prefix === null ? (source ?? prefix) : Math.min(source, prefix);
   }
 
   /** Lets go of what was not used for longest. */
   evict(): void {
-    const oldest = this.oldest();
-    if (oldest === null) return;
-    if (this.sources.oldest() === oldest) this.sources.evict();
-    else this.prefixes!.evict();
+    const source = this.sources.oldest();
+    const prefix = this.prefixes?.oldest() ?? null;
+    if (prefix !== null && (source === null || prefix < source)) this.prefixes!.evict();
+    else this.sources.evict();
   }
 
   /** @throws Error where anything is still read */
