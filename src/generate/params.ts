@@ -101,7 +101,7 @@ type Shape = Pick<
 >;
 
 /** The model's own distribution, whatever the checkpoint would sample with: what beams see, and what is scored. */
-const unshaped: Shape = {
+export const unshaped: Shape = {
   temperature: 0,
   topK: 0,
   topP: 1,

@@ -19,7 +19,7 @@ const scoreBody = z.looseObject({
   prompt: textOrIds.optional(),
   candidates: atMost(
     MOST_CANDIDATES,
-    z.array(textOrIds, 'must be an array of strings or of arrays of token ids').min(1),
+    z.array(textOrIds, 'must be an array of strings or of arrays of token ids').min(1, 'must not be empty'),
   ),
   logprobs: z.int().min(0).max(LIMITS.alternatives).optional(),
   decoder_prompt: textOrIds.optional(),
