@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Harness } from './fixtures/engine-harness.ts';
-import { type Scenario, scarce, scenarios } from './fixtures/scenarios.ts';
+import { type Scenario, scarce, scenarios, tight } from './fixtures/scenarios.ts';
 
 /** Runs `count` scenarios. @returns what was seen in all of them */
 function run(count: number, from: fc.Arbitrary<Scenario>) {
@@ -40,4 +40,9 @@ test('every answer is the one it gets alone, within the budgets, in order, and n
 test('and so it is where memory is so scarce that rows are preempted all the time', () => {
   const seen = run(300, scarce);
   assert(seen.operations > 10_000 && seen.preemptions > 300, JSON.stringify(seen));
+});
+
+test('and where two models share a few pages', () => {
+  const seen = run(500, tight);
+  assert(seen.operations > 10_000 && seen.prefixHits > 1000, JSON.stringify(seen));
 });

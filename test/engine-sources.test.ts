@@ -3,13 +3,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MemoryBudget } from '../src/engine/memory-budget.ts';
 import { PagePool } from '../src/engine/pages.ts';
-import { SourceCache } from '../src/engine/source-cache.ts';
+import { SourceCache, sourceKey } from '../src/engine/source-cache.ts';
 import { hashTokens } from '../src/engine/tokens.ts';
 import { collect, FakeEngine, submission } from './fixtures/fake-engine.ts';
 
 /** Two inputs of the same hash: FNV-1a lets the last token undo what the first changed. */
 function collision(): [Int32Array, Int32Array] {
-  const after = (token: number) => Math.imul(0x811c9dc5 ^ token, 0x01000193);
+  const after = (token: number) => hashTokens(() => token, 0, 1);
   const a = Int32Array.of(1, 7);
   const b = Int32Array.of(2, after(1) ^ after(2) ^ 7);
   return [a, b];
@@ -25,7 +25,7 @@ function cache() {
 
 /** A reader comes, the source is encoded, the reader goes. */
 function encode({ sources }: ReturnType<typeof cache>, tokens: Int32Array, salt: string | null = null): void {
-  const { source } = sources.acquire(tokens, salt);
+  const { source } = sources.acquire(sourceKey(tokens, salt));
   assert.ok(sources.allocate(source, turn));
   sources.finish(source);
   sources.release(source);
@@ -36,13 +36,13 @@ test('a collision of hashes shares nothing', () => {
   const [a, b] = collision();
   const hash = (tokens: Int32Array) => hashTokens(i => tokens[i]!, 0, tokens.length);
   assert.equal(hash(a), hash(b));
-  const first = sources.acquire(a, null).source;
-  assert.equal(sources.find(b, null), undefined);
-  const second = sources.acquire(b, null);
+  const first = sources.acquire(sourceKey(a, null)).source;
+  assert.equal(sources.find(sourceKey(b, null)), undefined);
+  const second = sources.acquire(sourceKey(b, null));
   assert.equal(second.hit, false);
   assert.notEqual(second.source, first);
   sources.release(first);
-  assert.equal(sources.find(b, null), second.source);
+  assert.equal(sources.find(sourceKey(b, null)), second.source);
   sources.release(second.source);
   sources.checkIdle();
   pool.checkIdle();
@@ -57,12 +57,12 @@ test('a source outlives its readers, and the one not used for longest goes first
   assert.equal(pool.counts().cachedCross, 3);
   encode(all, a);
   sources.evict();
-  assert.equal(sources.find(b, null), undefined);
+  assert.equal(sources.find(sourceKey(b, null)), undefined);
   assert.equal(pool.counts().cachedCross, 2);
-  const read = sources.acquire(a, null);
+  const read = sources.acquire(sourceKey(a, null));
   assert.equal(read.hit, true);
   sources.evict();
-  assert.equal(sources.find(a, null), read.source, 'a source with readers stays');
+  assert.equal(sources.find(sourceKey(a, null)), read.source, 'a source with readers stays');
   sources.release(read.source);
   sources.checkIdle();
 });
@@ -72,13 +72,13 @@ test('sources of another salt, and those that were never encoded, are not seen',
   const { pool, sources } = all;
   const tokens = Int32Array.of(1, 2);
   encode(all, tokens, 'tenant');
-  assert.equal(sources.find(tokens, null), undefined);
-  assert.equal(sources.find(tokens, 'other'), undefined);
-  assert.ok(sources.find(tokens, 'tenant'));
-  const { source } = sources.acquire(Int32Array.of(3), null);
+  assert.equal(sources.find(sourceKey(tokens, null)), undefined);
+  assert.equal(sources.find(sourceKey(tokens, 'other')), undefined);
+  assert.ok(sources.find(sourceKey(tokens, 'tenant')));
+  const { source } = sources.acquire(sourceKey(Int32Array.of(3), null));
   sources.allocate(source, turn);
   sources.release(source);
-  assert.equal(sources.find(source.tokens, null), undefined);
+  assert.equal(sources.find(sourceKey(source.tokens, null)), undefined);
   sources.checkIdle();
   pool.checkIdle();
 });

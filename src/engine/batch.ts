@@ -39,8 +39,8 @@ export class Batch {
     }
     request.admitted = true;
     this.requests.add(request);
-    if (request.sourceTokens === null) return { sourceHit: false };
-    const { source, hit } = this.#caches.sources.acquire(request.sourceTokens, request.cacheSalt);
+    if (request.sourceKey === null) return { sourceHit: false };
+    const { source, hit } = this.#caches.sources.acquire(request.sourceKey);
     request.source = source;
     return { sourceHit: hit };
   }
@@ -51,6 +51,7 @@ export class Batch {
     this.#caches.prefixes?.detach(sequence);
     this.#tables.release(sequence);
     sequence.attached = false;
+    sequence.cacheable = true;
     if (sequence.slot >= 0) this.#freeSlots.push(sequence.slot);
     sequence.slot = -1;
     sequence.historySet = false;

@@ -72,7 +72,7 @@ export class PageTables {
     return true;
   }
 
-  /** Gives `child`, which has no pages, the same tokens as `parent` has: whole pages are shared, a partly filled one is to be copied. */
+  /** Gives `child`, which has no pages, the same tokens as `parent` has in pages of its own: whole pages are shared, a partly filled one is to be copied. */
   fork(parent: Sequence, child: Sequence): void {
     const whole = Math.floor(parent.computed / this.#pageTokens);
     const partial = parent.computed % this.#pageTokens !== 0;
@@ -84,7 +84,7 @@ export class PageTables {
       for (const page of child.tables[group]!) if (page !== -1) this.#pool.share(page);
     }
     if (!partial) return;
-    child.copyFrom = parent.copyFrom?.slice() ?? Int32Array.from(parent.tables, table => table[whole]!);
+    child.copyFrom = Int32Array.from(parent.tables, table => table[whole]!);
     for (const page of child.copyFrom) this.#pool.share(page);
   }
 

@@ -24,8 +24,8 @@ export class PlanWriter implements SampleResults {
   readonly #prefixMask: boolean;
   readonly #alternatives: number;
   readonly #ngrams = new NgramBans();
-  /** Whose parameters stand at each sample. */
-  readonly #sampled: (Sequence | null)[];
+  /** Serials of the sequences whose parameters stand at each sample; -1: nobody's. */
+  readonly #sampled: Int32Array;
 
   /** @param alternatives limits.alternatives of the plan */
   constructor(plan: Plan, spec: ModelSpec, footprint: ModelFootprint, limits: ModelLimits, alternatives: number) {
@@ -37,7 +37,7 @@ export class PlanWriter implements SampleResults {
     this.#afterSource = spec.decoderPositions === 'after-source';
     this.#prefixMask = spec.mask === 'prefix';
     this.#alternatives = alternatives;
-    this.#sampled = new Array(plan.sampleToken.length).fill(null);
+    this.#sampled = new Int32Array(plan.sampleToken.length).fill(-1);
   }
 
   write(step: Step): void {
@@ -153,7 +153,7 @@ export class PlanWriter implements SampleResults {
       plan.sampleSlot[sample] = sequence.slot;
       plan.step[sample] = generated;
       plan.forced[sample] = forcedToken(params, generated);
-      if (this.#sampled[sample] !== sequence) this.#writeParams(sample, sequence);
+      if (this.#sampled[sample] !== sequence.serial) this.#writeParams(sample, sequence);
       this.#writeAllowed(sample, params.allowedTokens);
       this.#writeBias(sample++, sequence);
       if (sequence.slot >= 0 && !sequence.historySet) this.#writeHistory(histories++, sequence);
@@ -166,7 +166,7 @@ export class PlanWriter implements SampleResults {
   #writeParams(sample: number, sequence: Sequence): void {
     const plan = this.#plan;
     const { params } = sequence.request;
-    this.#sampled[sample] = sequence;
+    this.#sampled[sample] = sequence.serial;
     plan.alternatives[sample] = sequence.request.alternatives;
     plan.candidates[sample] = params.beam === null ? 0 : 1;
     plan.temperature[sample] = params.temperature;
@@ -185,7 +185,7 @@ export class PlanWriter implements SampleResults {
     const plan = this.#plan;
     fits(sample + scored, plan.sampleToken, 'samples');
     for (const { query, target } of scoreQueries(sequence, start, scored)) {
-      this.#sampled[sample] = null;
+      this.#sampled[sample] = -1;
       plan.sampleToken[sample] = rowStart + query;
       plan.sampleSlot[sample] = -1;
       plan.step[sample] = 0;

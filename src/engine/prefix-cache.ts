@@ -26,7 +26,7 @@ class Node implements Listed<Node> {
   children = 0;
   /** Sequences that stand here. */
   users = 0;
-  /** When it became evictable (MemoryBudget.tick). */
+  /** When a sequence left it, or what is below it, last (MemoryBudget.tick). */
   lastUse = 0;
   before: Node | null = null;
   after: Node | null = null;
@@ -163,8 +163,9 @@ export class PrefixCache {
     if (computed === shared * this.#pageTokens) return;
     sequence.copyFrom = Int32Array.from(root.pages, pages => pages[shared]!);
     for (const page of sequence.copyFrom) this.#pool.share(page);
-    // Its own pages end in a copy: what follows is not the cache's.
+    // Its own pages end in a copy, which may never be made: what it has is not the cache's.
     this.detach(sequence);
+    sequence.cacheable = false;
   }
 
   /** Takes in the pages that a sequence has filled since it was last here. */
@@ -211,6 +212,8 @@ export class PrefixCache {
       return;
     }
     const pages = sequence.tables.map(table => [...table.subarray(0, Math.ceil(prefix / this.#pageTokens))]);
+    if (pages.some(({ length }) => length * this.#pageTokens < prefix))
+      throw new Error('prefix cache: a prompt that was computed has not all its pages');
     for (const table of pages) for (const page of table) this.#pool.hold(page);
     this.#stand(
       sequence,
@@ -236,6 +239,7 @@ export class PrefixCache {
 
   #leave(node: Node): void {
     node.users--;
+    node.lastUse = this.#budget.tick();
     this.#settle(node);
   }
 
@@ -246,7 +250,6 @@ export class PrefixCache {
       this.#dropRoot(node);
       return;
     }
-    node.lastUse = this.#budget.tick();
     this.#evictable.add(node);
   }
 
@@ -269,6 +272,8 @@ export class PrefixCache {
     }
     this.#nodes.remove(node);
     const parent = node.parent!;
+    // Who used the child used what is before it.
+    parent.lastUse = Math.max(parent.lastUse, node.lastUse);
     parent.children--;
     this.#settle(parent);
   }
@@ -319,6 +324,7 @@ export class PrefixCache {
     this.#nodes.remove(root);
     if (root.source === null) return;
     root.source.prefixes--;
+    root.source.lastUse = Math.max(root.source.lastUse, root.lastUse);
     this.#sources.settle(root.source);
   }
 

@@ -1,8 +1,10 @@
 /**
- * What is not in use, in the order of its last use: a doubly linked list through its items, so that each of three moves takes the
- * same time however long it is. (The first of a Set is found past all places that were deleted before it.)
+ * What is not in use, in the order of its last use: a doubly linked list through its items, so that a move takes the same time
+ * however long it is. (The first of a Set is found past all places that were deleted before it.)
  */
 export interface Listed<T> {
+  /** When it was used last; greater is later. */
+  lastUse: number;
   before: T | null;
   after: T | null;
 }
@@ -10,11 +12,6 @@ export interface Listed<T> {
 export class RecencyList<T extends Listed<T>> {
   #first: T | null = null;
   #last: T | null = null;
-  #size = 0;
-
-  get size(): number {
-    return this.#size;
-  }
 
   /** Not used for longest; null: the list is empty. */
   get first(): T | null {
@@ -25,13 +22,21 @@ export class RecencyList<T extends Listed<T>> {
     return item.before !== null || item.after !== null || this.#first === item;
   }
 
-  /** An item that is in no list becomes the last. */
+  /**
+   * An item that is in no list takes its place by its last use. That is the end for what was just used, and near the beginning for what
+   * outlived something old: from whichever end is nearer by its use, few others are passed.
+   */
   add(item: T): void {
-    item.before = this.#last;
-    if (this.#last === null) this.#first = item;
-    else this.#last.after = item;
-    this.#last = item;
-    this.#size++;
+    let after: T | null = null;
+    if (this.#last !== null && item.lastUse < this.#last.lastUse)
+      for (after = this.#first; after !== null && after.lastUse <= item.lastUse; after = after.after);
+    const before = after === null ? this.#last : after.before;
+    item.before = before;
+    item.after = after;
+    if (before === null) this.#first = item;
+    else before.after = item;
+    if (after === null) this.#last = item;
+    else after.before = item;
   }
 
   /** @returns whether it was in the list */
@@ -44,7 +49,6 @@ export class RecencyList<T extends Listed<T>> {
     else after.before = before;
     item.before = null;
     item.after = null;
-    this.#size--;
     return true;
   }
 }

@@ -123,6 +123,12 @@ export class Scheduler implements MemoryOwner {
 
   /** The next step, or null where nothing can run. After it, finishStep() must be called before anything else. */
   next(): Step | null {
+    // Planning may itself change what is left to do: a beam that finds all its tokens cached is ready to decode, one that has no memory
+    // for a copy is to be computed anew. Where nothing else came of it, that is planned now.
+    return this.#plan() ?? (this.running > 0 ? this.#plan() : null);
+  }
+
+  #plan(): Step | null {
     const { limits, tables } = this.#parts;
     const { requests } = this.#batch;
     const step = new Step(limits);
@@ -185,7 +191,10 @@ export class Scheduler implements MemoryOwner {
     return true;
   }
 
-  /** Answers of one request share its prompt's pages: one computes them, the others then begin behind them. */
+  /**
+   * Answers of one request share its prompt's pages: one computes them, the others then begin behind them. A prompt that has not
+   * filled a page is computed by each of them in the same step, which is sooner than in the next.
+   */
   #waitsForLeader(sequence: Sequence): boolean {
     const { request } = sequence;
     if (request.sequences.length === 1 || sequence.attached || sequence.generated.length > 0) return false;
@@ -298,9 +307,9 @@ export class Scheduler implements MemoryOwner {
   /** Pages of its source and of what its rows compute first, and a page for each row that runs, which may need one next. */
   #pagesToBegin(request: Request, live: readonly Sequence[]): number {
     const { limits, caches, tables } = this.#parts;
-    const { sourceTokens, cacheSalt } = request;
-    const isNew = sourceTokens !== null && caches.sources.find(sourceTokens, cacheSalt) === undefined;
-    let pages = isNew ? caches.sources.pagesFor(sourceTokens.length) : 0;
+    const { sourceKey: key } = request;
+    const isNew = key !== null && caches.sources.find(key) === undefined;
+    let pages = isNew ? caches.sources.pagesFor(key.tokens.length) : 0;
     for (const { length, dormant } of live) if (!dormant) pages += sequencePages(length, 0, limits, tables);
     return pages + this.#batch.rows * tables.groups;
   }

@@ -5,10 +5,14 @@ import type { Turn } from './fair-share.ts';
 import type { PrefixPlace } from './prefix-cache.ts';
 import { type FinishReason, rowsOf, type SamplingParams, type SubmitMessage } from './protocol.ts';
 import { sequenceSeed, usesPenalties } from './sampling.ts';
-import type { Source } from './source-cache.ts';
+import { type Source, type SourceKey, sourceKey } from './source-cache.ts';
+
+let serials = 0;
 
 /** One of the answers of a request, or of its beams: a row of the running batch once it is admitted. */
 export class Sequence {
+  /** Another for each sequence that ever was. */
+  readonly serial = serials++;
   readonly request: Request;
   /** Which of the request's sequences: of its answers, or rows of its beams. */
   readonly index: number;
@@ -66,7 +70,8 @@ export class Sequence {
 
 export class Request {
   readonly id: number;
-  readonly sourceTokens: Int32Array | null;
+  /** null: the model has no encoder. */
+  readonly sourceKey: SourceKey | null;
   readonly prompt: Int32Array;
   /** How many of the prompt's last tokens get scores. */
   readonly scored: number;
@@ -106,7 +111,7 @@ export class Request {
 
   constructor(message: SubmitMessage, turn: Turn, arrival: number) {
     this.id = message.id;
-    this.sourceTokens = message.source;
+    this.sourceKey = message.source && sourceKey(message.source, message.cacheSalt);
     this.prompt = message.prompt;
     this.scored = message.scored;
     this.params = message.params;

@@ -9,12 +9,21 @@ import type { PagePool } from './pages.ts';
 import { type Listed, RecencyList } from './recency-list.ts';
 import { equalTokens, hashTokens } from './tokens.ts';
 
-/** One encoder input. */
-export class Source implements Listed<Source> {
+/** What tells one source from another; made once for each request, since hashing takes time by the length. */
+export interface SourceKey {
   readonly tokens: Int32Array;
   /** Requests of another salt do not see it. */
   readonly salt: string | null;
   readonly hash: number;
+}
+
+export function sourceKey(tokens: Int32Array, salt: string | null): SourceKey {
+  return { tokens, salt, hash: hashTokens(i => tokens[i]!, 0, tokens.length) };
+}
+
+/** One encoder input. */
+export class Source implements Listed<Source> {
+  readonly key: SourceKey;
   /** Sources by age; no two of a model have the same. */
   readonly order: number;
   /** Pages by cross group; empty until the step that begins to encode it is planned. */
@@ -27,16 +36,18 @@ export class Source implements Listed<Source> {
   readers = 0;
   /** Roots of the prefix cache that depend on it. */
   prefixes = 0;
-  /** When it became evictable (MemoryBudget.tick). */
+  /** When a reader left it, or what depends on it, last (MemoryBudget.tick). */
   lastUse = 0;
   before: Source | null = null;
   after: Source | null = null;
 
-  constructor(tokens: Int32Array, salt: string | null, hash: number, order: number) {
-    this.tokens = tokens;
-    this.salt = salt;
-    this.hash = hash;
+  constructor(key: SourceKey, order: number) {
+    this.key = key;
     this.order = order;
+  }
+
+  get tokens(): Int32Array {
+    return this.key.tokens;
   }
 }
 
@@ -74,16 +85,16 @@ export class SourceCache {
     return this.#groups * Math.ceil(tokens / this.#pageTokens);
   }
 
-  find(tokens: Int32Array, salt: string | null): Source | undefined {
-    return this.#bucket(tokens)?.find(source => source.salt === salt && isEqual(source, tokens));
+  find(key: SourceKey): Source | undefined {
+    return this.#byHash.get(key.hash)?.find(source => isEqual(source.key, key));
   }
 
   /** One more reader, of a source that was here (a hit) or is new. */
-  acquire(tokens: Int32Array, salt: string | null): { readonly source: Source; readonly hit: boolean } {
+  acquire(key: SourceKey): { readonly source: Source; readonly hit: boolean } {
     this.#queries++;
-    const found = this.find(tokens, salt);
+    const found = this.find(key);
     if (found !== undefined) this.#hits++;
-    const source = found ?? this.#make(tokens, salt);
+    const source = found ?? this.#make(key);
     this.#evictable.remove(source);
     if (source.encoded && source.readers === 0)
       for (const table of source.tables) for (const page of table) this.#pool.share(page);
@@ -116,13 +127,13 @@ export class SourceCache {
       return;
     }
     for (const table of source.tables) for (const page of table) this.#pool.release(page);
+    source.lastUse = this.#budget.tick();
     this.settle(source);
   }
 
   /** Makes evictable what nobody reads and no prefix depends on. */
   settle(source: Source): void {
     if (source.readers > 0 || source.prefixes > 0) return;
-    source.lastUse = this.#budget.tick();
     this.#evictable.add(source);
   }
 
@@ -138,11 +149,11 @@ export class SourceCache {
     this.#forget(first);
   }
 
-  #make(tokens: Int32Array, salt: string | null): Source {
-    const source = new Source(tokens, salt, hashOf(tokens), this.#made++);
-    const bucket = this.#byHash.get(source.hash);
+  #make(key: SourceKey): Source {
+    const source = new Source(key, this.#made++);
+    const bucket = this.#byHash.get(key.hash);
     if (bucket) bucket.push(source);
-    else this.#byHash.set(source.hash, [source]);
+    else this.#byHash.set(key.hash, [source]);
     return source;
   }
 
@@ -153,13 +164,10 @@ export class SourceCache {
         else this.#pool.release(page);
       }
     }
-    const bucket = this.#byHash.get(source.hash)!;
-    if (bucket.length === 1) this.#byHash.delete(source.hash);
+    const { hash } = source.key;
+    const bucket = this.#byHash.get(hash)!;
+    if (bucket.length === 1) this.#byHash.delete(hash);
     else bucket.splice(bucket.indexOf(source), 1);
-  }
-
-  #bucket(tokens: Int32Array): Source[] | undefined {
-    return this.#byHash.get(hashOf(tokens));
   }
 
   /** @throws Error where a source has readers, or can never be evicted. */
@@ -170,10 +178,6 @@ export class SourceCache {
   }
 }
 
-function hashOf(tokens: Int32Array): number {
-  return hashTokens(i => tokens[i]!, 0, tokens.length);
-}
-
-function isEqual(source: Source, tokens: Int32Array): boolean {
-  return source.tokens.length === tokens.length && equalTokens(source.tokens, i => tokens[i]!, 0);
+function isEqual(a: SourceKey, b: SourceKey): boolean {
+  return a.salt === b.salt && a.tokens.length === b.tokens.length && equalTokens(a.tokens, i => b.tokens[i]!, 0);
 }
