@@ -15,17 +15,16 @@
 import { Batch } from './batch.ts';
 import type { BeamGroup } from './beam-group.ts';
 import type { Caches } from './caches.ts';
-import { Deadlines } from './deadlines.ts';
 import { EncoderRuns } from './encoder-runs.ts';
 import type { FairShare, Turn } from './fair-share.ts';
 import { type ModelLimits, sequencePages } from './limits.ts';
 import type { MemoryBudget, MemoryOwner } from './memory-budget.ts';
+import { OpenRequests } from './open-requests.ts';
 import type { PageTables } from './page-tables.ts';
 import type { PagePool } from './pages.ts';
 import { type FinishReason, rowsOf, type SequenceEvent, type SubmitMessage } from './protocol.ts';
 import { checkRequest } from './request-check.ts';
-import { RequestLine } from './request-line.ts';
-import { firstQueryNeeded, scoresOf, tokensWithin } from './scoring.ts';
+import { RowPlanner } from './row-planner.ts';
 import { Request, type Sequence } from './sequence.ts';
 import { cancelledEvent, type SampleResults, scoreEvent, tokenEvent } from './sequence-events.ts';
 import { Step, type StepRow } from './step.ts';
@@ -44,11 +43,10 @@ export interface SchedulerParts {
 
 export class Scheduler implements MemoryOwner {
   readonly #parts: SchedulerParts;
-  readonly #byId = new Map<number, Request>();
-  readonly #waiting = new RequestLine();
+  readonly #open = new OpenRequests();
   readonly #batch: Batch;
-  readonly #deadlines = new Deadlines();
   readonly #encoder: EncoderRuns;
+  readonly #rows: RowPlanner;
   #admitted: number[] = [];
   /** The step that is being planned, or under way. */
   #step: Step | null = null;
@@ -60,11 +58,12 @@ export class Scheduler implements MemoryOwner {
     this.#parts = parts;
     this.#batch = new Batch(parts.limits.rows, parts.tables, parts.caches);
     this.#encoder = new EncoderRuns(parts.caches.sources, parts.encoderLayers);
+    this.#rows = new RowPlanner({ ...parts, encoder: this.#encoder });
     parts.budget.join(this);
   }
 
   get waiting(): number {
-    return this.#waiting.length;
+    return this.#open.waiting.length;
   }
 
   get running(): number {
@@ -72,7 +71,7 @@ export class Scheduler implements MemoryOwner {
   }
 
   get hasWork(): boolean {
-    return this.#byId.size > 0;
+    return this.#open.count > 0;
   }
 
   /** Sources of admitted requests that are still to be encoded. */
@@ -92,7 +91,7 @@ export class Scheduler implements MemoryOwner {
 
   /** Every request that is not finished, in the order in which they came. */
   requests(): Iterable<Request> {
-    return this.#byId.values();
+    return this.#open.all();
   }
 
   /** @throws RedllmError where the request could never run */
@@ -107,9 +106,7 @@ export class Scheduler implements MemoryOwner {
     const { id, client, source, prompt, params, priority } = message;
     const work = (source?.length ?? 0) + prompt.length + rowsOf(message) * params.maxTokens;
     const request = new Request(message, fairShare.turnOf(id, client, work, priority), now());
-    this.#byId.set(id, request);
-    this.#waiting.add(request);
-    this.#deadlines.add(request);
+    this.#open.add(request);
   }
 
   /** Ids of the requests admitted since the last call. */
@@ -134,15 +131,19 @@ export class Scheduler implements MemoryOwner {
     const step = new Step(limits);
     this.#step = step;
     // Rows whose turn is last give way to the others, so what is preempted stands behind what is planned.
-    for (let i = 0; i < requests.length; i++) this.#decode(step, requests.at(i)!);
+    for (let i = 0; i < requests.length; i++) {
+      const request = requests.at(i)!;
+      // Where it is its own turn to give way, nobody stands behind it.
+      if (!this.#rows.decode(step, request)) this.#preempt(request);
+    }
     this.#encoder.planBegun(step);
     let fits = true;
     // With nothing but decode rows, which is most steps, nobody has anything left to compute.
     const filled = step.rows.length === this.#batch.rows;
-    for (let i = 0; i < requests.length && fits && !filled; i++) fits = this.#fill(step, requests.at(i)!);
-    while (fits && this.#waiting.first !== undefined && (step.left > 0 || !step.filling)) {
-      const request = this.#waiting.first;
-      fits = this.#admit(request) && this.#fill(step, request);
+    for (let i = 0; i < requests.length && fits && !filled; i++) fits = this.#rows.fill(step, requests.at(i)!);
+    while (fits && this.#open.waiting.first !== undefined && (step.left > 0 || !step.filling)) {
+      const request = this.#open.waiting.first;
+      fits = this.#admit(request) && this.#rows.fill(step, request);
     }
     // Attention reads the keys of a source once for rows that stand side by side.
     if (limits.encoder && !inOrder(step.rows)) step.rows.sort((a, b) => sourceOf(a) - sourceOf(b));
@@ -151,94 +152,6 @@ export class Scheduler implements MemoryOwner {
       this.#step = null;
     }
     return this.#step;
-  }
-
-  #decode(step: Step, request: Request): void {
-    if (request.beams !== null && !request.beams.ready) return;
-    for (const sequence of request.sequences) {
-      if (sequence.finish !== null || sequence.dormant || !sequence.decoding) continue;
-      if (this.#addRow(step, sequence, 1)) continue;
-      // It is its own turn to give way.
-      this.#preempt(request);
-      return;
-    }
-  }
-
-  /** Plans what a request has left to do before it decodes. False: not all of it fits, so nothing behind it may run. */
-  #fill(step: Step, request: Request): boolean {
-    const { limits, now } = this.#parts;
-    if (request.source !== null && !request.source.encoded) {
-      const planned = this.#encoder.plan(step, request);
-      if (planned !== 'none') request.started ??= now();
-      if (planned !== 'whole') return false;
-    }
-    for (const sequence of request.sequences) {
-      const { finish, dormant, decoding } = sequence;
-      if (finish !== null || dormant || decoding || this.#waitsForLeader(sequence)) continue;
-      this.#attach(sequence);
-      // Beams decode together: one that is computed anew waits before its last token for the others.
-      const due = sequence.pending - (request.beams !== null && sequence.generated.length > 0 ? 1 : 0);
-      if (due === 0) continue;
-      // What sees each other is computed whole; what follows it can be cut.
-      const prefix = limits.wholePrompts ? Math.max(0, request.prefix - sequence.computed) : 0;
-      if (prefix > 0 && !step.fitsWhole(prefix)) return false;
-      const wanted = Math.max(prefix, Math.min(due, step.left));
-      const count = tokensWithin(sequence, wanted, step.scores);
-      if (count <= 0 || count < prefix || !this.#addRow(step, sequence, count)) return false;
-      step.filling = true;
-      if (count < due) return false;
-    }
-    return true;
-  }
-
-  /**
-   * Answers of one request share its prompt's pages: one computes them, the others then begin behind them. A prompt that has not
-   * filled a page is computed by each of them in the same step, which is sooner than in the next.
-   */
-  #waitsForLeader(sequence: Sequence): boolean {
-    const { request } = sequence;
-    if (request.sequences.length === 1 || sequence.attached || sequence.generated.length > 0) return false;
-    if (this.#parts.caches.prefixes === null || request.prompt.length <= this.#parts.limits.pageTokens) return false;
-    const leader = request.sequences.find(({ finish }) => finish === null)!;
-    return leader !== sequence && leader.generated.length === 0;
-  }
-
-  #attach(sequence: Sequence): void {
-    if (sequence.attached) return;
-    sequence.attached = true;
-    const { request } = sequence;
-    const { prefixes } = this.#parts.caches;
-    if (prefixes === null || !sequence.cacheable) return;
-    prefixes.attach(sequence, firstQueryNeeded(sequence));
-    if (!request.reported && sequence.index === 0 && !request.preempted) request.cachedTokens += sequence.computed;
-  }
-
-  /** False: there is no memory for it. */
-  #addRow(step: Step, sequence: Sequence, count: number): boolean {
-    const { tables, now } = this.#parts;
-    const start = sequence.computed;
-    const sampled = start + count === sequence.length;
-    const scored = sequence.request.scored > 0 ? scoresOf(sequence, start, count) : 0;
-    const history = sampled && sequence.slot >= 0 && !sequence.historySet ? sequence.length : 0;
-    if (history > step.histories) return false;
-    if (!tables.grow(sequence, start, start + count, step.copies)) {
-      this.#withoutCopy(sequence);
-      return false;
-    }
-    step.histories -= history;
-    step.left -= count;
-    step.scores -= scored;
-    step.rows.push({ sequence, start, count, sampled, scored });
-    sequence.request.started ??= now();
-    return true;
-  }
-
-  /** What was shared for copying pins a page that nobody could evict: without memory for both, it is computed anew. */
-  #withoutCopy(sequence: Sequence): void {
-    if (sequence.copyFrom === null) return;
-    this.#parts.caches.prefixes?.detach(sequence);
-    this.#parts.tables.release(sequence);
-    sequence.cacheable = false;
   }
 
   /** Takes in what the step's samples gave, in the plan's order. @returns events for the requests' owners */
@@ -293,7 +206,7 @@ export class Scheduler implements MemoryOwner {
     const live = request.sequences.filter(sequence => sequence.finish === null);
     if (!this.#batch.hasRoom(live.length)) return false;
     if (!budget.admits(this.#pagesToBegin(request, live) * pool.pageBytes, this, request.turn)) return false;
-    this.#waiting.remove(request);
+    this.#open.waiting.remove(request);
     const { sourceHit } = this.#batch.join(request);
     fairShare.advance(request.turn, request.priority);
     if (request.preempted) return true;
@@ -316,7 +229,7 @@ export class Scheduler implements MemoryOwner {
 
   /** Ends a request, or one of its answers, between steps (all of them where they are beams'); its pages are free or cached when this returns. */
   cancel(id: number, index?: number): SequenceEvent[] {
-    const request = this.#byId.get(id);
+    const request = this.#open.get(id);
     if (request === undefined) return [];
     const { now } = this.#parts;
     if (request.beams !== null) {
@@ -337,7 +250,7 @@ export class Scheduler implements MemoryOwner {
     const late: number[] = [];
     if (this.nextDeadline() === null) return late;
     const now = this.#parts.now();
-    for (let request = this.#deadlines.firstLate(now); request !== null; request = this.#deadlines.firstLate(now)) {
+    for (let request = this.#open.firstLate(now); request !== null; request = this.#open.firstLate(now)) {
       late.push(request.id);
       this.cancel(request.id);
     }
@@ -346,7 +259,7 @@ export class Scheduler implements MemoryOwner {
 
   /** In milliseconds of the engine's clock; null: no request has one. */
   nextDeadline(): number | null {
-    return this.#deadlines.next();
+    return this.#open.nextDeadline();
   }
 
   #finish(sequence: Sequence, reason: FinishReason): void {
@@ -354,15 +267,10 @@ export class Scheduler implements MemoryOwner {
     sequence.finish = reason;
     if (request.admitted) this.#batch.release(sequence);
     if (!request.finished) return;
-    this.#byId.delete(request.id);
-    this.#deadlines.forget(request);
     this.#parts.fairShare.giveBack(request.client, request.unused);
-    if (request.admitted) {
-      this.#batch.leave(request);
-      return;
-    }
-    if (this.#waiting.first === request) this.#parts.budget.withdraw(this);
-    this.#waiting.remove(request);
+    if (this.#open.waiting.first === request) this.#parts.budget.withdraw(this);
+    this.#open.forget(request);
+    if (request.admitted) this.#batch.leave(request);
   }
 
   // ---- memory -------------------------------------------------------------------------------------------------------------
@@ -371,7 +279,7 @@ export class Scheduler implements MemoryOwner {
     for (const sequence of request.sequences) if (sequence.finish === null) this.#batch.release(sequence);
     this.#batch.leave(request);
     request.preempted = true;
-    this.#waiting.add(request);
+    this.#open.waiting.add(request);
     this.#preemptions++;
     if (this.#step !== null) this.#parts.tables.copied(this.#step.remove(request));
   }
