@@ -9,7 +9,7 @@
  */
 import type { MemoryBudget } from './memory-budget.ts';
 import type { PagePool } from './pages.ts';
-import { Node, NodeTable, Root } from './prefix-node.ts';
+import { Node, NodeTable, Root, type Run } from './prefix-node.ts';
 import { RecencyList } from './recency-list.ts';
 import type { Sequence } from './sequence.ts';
 import type { SourceCache } from './source-cache.ts';
@@ -22,7 +22,7 @@ export interface PrefixPlace {
   readonly pages: number;
 }
 
-const none = new Int32Array(0);
+const none: Run = { tokens: new Int32Array(0), start: 0, tables: [] };
 
 export class PrefixCache {
   readonly #pool: PagePool;
@@ -69,7 +69,7 @@ export class PrefixCache {
     this.#queries += sequence.length;
     const root = this.#findRoot(sequence);
     if (root !== undefined && this.#wholePrompts) this.#attachPrompt(sequence, root, last);
-    else if (!this.#wholePrompts) this.#walk(sequence, root ?? this.#makeRoot(sequence, none, []), 0, last);
+    else if (!this.#wholePrompts) this.#walk(sequence, root ?? this.#makeRoot(sequence, none, 0), 0, last);
     this.#hits += sequence.computed;
   }
 
@@ -85,8 +85,8 @@ export class PrefixCache {
     }
     for (let group = 0; group < this.#groups; group++) {
       const table = new Int32Array(pages + path.length);
-      for (let i = 0; i < pages; i++) table[i] = root.pages[group]![i]!;
-      for (let i = 0; i < path.length; i++) table[pages + i] = path[i]!.pages[group]![0]!;
+      for (let i = 0; i < pages; i++) table[i] = root.run.tables[group]![i]!;
+      for (let i = 0; i < path.length; i++) table[pages + i] = path[i]!.run.tables[group]![pages + i]!;
       for (const page of table) this.#pool.share(page);
       sequence.tables[group] = table;
     }
@@ -96,7 +96,7 @@ export class PrefixCache {
   }
 
   #attachPrompt(sequence: Sequence, root: Root, last: number): void {
-    const length = root.tokens.length;
+    const { length } = root.prompt;
     const whole = Math.floor(length / this.#pageTokens);
     if (last >= length && this.#walk(sequence, root, whole, last) > 0) return;
     // The rest of the prompt lies in a page of which others write the other slots, or whose last token must be computed anew.
@@ -104,14 +104,14 @@ export class PrefixCache {
     const shared = Math.floor(computed / this.#pageTokens);
     if (sequence.prefix === null) {
       for (let group = 0; group < this.#groups; group++) {
-        const table = Int32Array.from(root.pages[group]!.slice(0, shared));
+        const table = root.run.tables[group]!.slice(0, shared);
         for (const page of table) this.#pool.share(page);
         sequence.tables[group] = table;
       }
     }
     sequence.computed = computed;
     if (computed === shared * this.#pageTokens) return;
-    sequence.copyFrom = Int32Array.from(root.pages, pages => pages[shared]!);
+    sequence.copyFrom = Int32Array.from(root.run.tables, table => table[shared]!);
     for (const page of sequence.copyFrom) this.#pool.share(page);
     // Its own pages end in a copy, which may never be made: what it has is not the cache's.
     this.detach(sequence);
@@ -122,35 +122,28 @@ export class PrefixCache {
   extend(sequence: Sequence): void {
     if (!sequence.cacheable) return;
     if (this.#wholePrompts && sequence.prefix === null) this.#addPrompt(sequence);
-    for (let place = sequence.prefix; place !== null; place = sequence.prefix) {
-      if ((place.pages + 1) * this.#pageTokens > sequence.computed) return;
-      this.#addPage(sequence, place);
+    const place = sequence.prefix;
+    if (place === null || (place.pages + 1) * this.#pageTokens > sequence.computed) return;
+    const run = runOf(sequence, place.pages * this.#pageTokens);
+    let { node } = place;
+    let page = place.pages;
+    for (; (page + 1) * this.#pageTokens <= sequence.computed; page++) {
+      const hash = this.#hash(node, sequence, page);
+      // Another sequence has computed the same at the same time: this one keeps its own pages to itself.
+      if (this.#child(node, hash, sequence, page) !== undefined) {
+        this.#stand(sequence, node, page);
+        this.detach(sequence);
+        sequence.cacheable = false;
+        return;
+      }
+      for (const table of run.tables) this.#pool.hold(table[page]!);
+      const child = new Node(this.#made++, node, hash, run, page, page + 1);
+      this.#nodes.add(child);
+      node.children++;
+      node.lastUse = this.#budget.tick();
+      node = child;
     }
-  }
-
-  #addPage(sequence: Sequence, { node, pages }: PrefixPlace): void {
-    const start = pages * this.#pageTokens;
-    const tokens: number[] = [];
-    for (let i = start; i < start + this.#pageTokens; i++) tokens.push(sequence.token(i));
-    const hash = mix(
-      hashTokens(i => tokens[i]!, 0, tokens.length),
-      node.id,
-    );
-    // Another sequence has computed the same at the same time: this one keeps its own pages to itself.
-    if (this.#child(node, hash, sequence, pages) !== undefined) {
-      this.detach(sequence);
-      sequence.cacheable = false;
-      return;
-    }
-    const own: number[][] = [];
-    for (const table of sequence.tables) {
-      this.#pool.hold(table[pages]!);
-      own.push([table[pages]!]);
-    }
-    const child = new Node(this.#made++, node, hash, tokens, own);
-    this.#nodes.add(child);
-    node.children++;
-    this.#stand(sequence, child, pages + 1);
+    this.#stand(sequence, node, page);
   }
 
   /** A prompt that its own sequence has computed as a whole. */
@@ -161,15 +154,13 @@ export class PrefixCache {
       sequence.cacheable = false;
       return;
     }
-    const pages = sequence.tables.map(table => [...table.subarray(0, Math.ceil(prefix / this.#pageTokens))]);
-    if (pages.some(({ length }) => length * this.#pageTokens < prefix))
+    const pages = Math.ceil(prefix / this.#pageTokens);
+    const tables = sequence.tables.map(table => table.slice(0, pages));
+    if (tables.some(({ length }) => length < pages))
       throw new Error('prefix cache: a prompt that was computed has not all its pages');
-    for (const table of pages) for (const page of table) this.#pool.hold(page);
-    this.#stand(
-      sequence,
-      this.#makeRoot(sequence, prompt.slice(0, prefix), pages),
-      Math.floor(prefix / this.#pageTokens),
-    );
+    for (const table of tables) for (const page of table) this.#pool.hold(page);
+    const root = this.#makeRoot(sequence, { tokens: prompt.slice(0, prefix), start: 0, tables }, pages);
+    this.#stand(sequence, root, Math.floor(prefix / this.#pageTokens));
   }
 
   /** The sequence reads and adds nothing any more. Its pages are its own affair. */
@@ -196,7 +187,7 @@ export class PrefixCache {
   /** Makes evictable what has neither users nor children; drops a root that holds nothing. */
   #settle(node: Node): void {
     if (node.users > 0 || node.children > 0) return;
-    if (node instanceof Root && node.tokens.length === 0) {
+    if (node instanceof Root && node.prompt.length === 0) {
       this.#dropRoot(node);
       return;
     }
@@ -215,7 +206,8 @@ export class PrefixCache {
 
   #remove(node: Node): void {
     this.#evictable.remove(node);
-    for (const table of node.pages) for (const page of table) this.#pool.unhold(page);
+    for (const table of node.run.tables)
+      for (let page = node.firstPage; page < node.endPage; page++) this.#pool.unhold(table[page]!);
     if (node instanceof Root) {
       this.#dropRoot(node);
       return;
@@ -229,11 +221,18 @@ export class PrefixCache {
   }
 
   #child(node: Node, hash: number, sequence: Sequence, page: number): Node | undefined {
-    const start = page * this.#pageTokens;
     for (let child = this.#nodes.first(hash); child !== null; child = child.next) {
-      if (child.parent === node && equalTokens(child.tokens, index => sequence.token(index), start)) return child;
+      if (child.parent === node && this.#holds(child, sequence, page)) return child;
     }
     return undefined;
+  }
+
+  /** Whether a node is of these very tokens of the sequence. */
+  #holds({ run, firstPage }: Node, sequence: Sequence, page: number): boolean {
+    const own = firstPage * this.#pageTokens - run.start;
+    const start = page * this.#pageTokens;
+    for (let i = 0; i < this.#pageTokens; i++) if (run.tokens[own + i] !== sequence.token(start + i)) return false;
+    return true;
   }
 
   /** Of a page of a sequence's tokens below a node. */
@@ -257,12 +256,12 @@ export class PrefixCache {
     const whole = this.#wholePrompts ? prefix : 0;
     for (let root = this.#nodes.first(this.#rootHash(sequence)); root !== null; root = root.next) {
       if (!(root instanceof Root) || root.source !== source || root.salt !== cacheSalt) continue;
-      if (root.tokens.length === whole && equalTokens(root.tokens, index => prompt[index]!, 0)) return root;
+      if (root.prompt.length === whole && equalTokens(root.prompt, index => prompt[index]!, 0)) return root;
     }
     return undefined;
   }
 
-  #makeRoot(sequence: Sequence, prompt: Int32Array, pages: readonly (readonly number[])[]): Root {
+  #makeRoot(sequence: Sequence, prompt: Run, pages: number): Root {
     const { request } = sequence;
     const root = new Root(this.#made++, request, this.#rootHash(sequence), prompt, pages);
     this.#nodes.add(root);
@@ -286,6 +285,12 @@ export class PrefixCache {
         throw new Error('prefix cache: a leaf cannot be evicted, or what is none can');
     }
   }
+}
+
+/** Its tokens from `start` on that are computed, and its pages as they are now. */
+function runOf(sequence: Sequence, start: number): Run {
+  const tokens = Int32Array.from({ length: sequence.computed - start }, (_, i) => sequence.token(start + i));
+  return { tokens, start, tables: [...sequence.tables] };
 }
 
 function mix(hash: number, value: number): number {

@@ -3,16 +3,25 @@ import type { Listed } from './recency-list.ts';
 import type { Sequence } from './sequence.ts';
 import type { Source } from './source-cache.ts';
 
+/** What a sequence had when it came to the cache: shared by all the nodes that it made then, as a copy for each would cost the most. */
+export interface Run {
+  /** Tokens from index `start` on. */
+  readonly tokens: Int32Array;
+  readonly start: number;
+  /** By self group: the pages, from index 0 on. */
+  readonly tables: readonly Int32Array[];
+}
+
 /** A page of tokens after its parent's. */
 export class Node implements Listed<Node> {
   /** Another one for each node that ever was. */
   readonly id: number;
   readonly parent: Node | null;
   readonly hash: number;
-  /** Of its one page; of a root: the whole prompt, or none. */
-  readonly tokens: ArrayLike<number>;
-  /** By self group: its page; of a root: the prompt's pages, the last of them perhaps partly filled. */
-  readonly pages: readonly (readonly number[])[];
+  readonly run: Run;
+  /** Pages of the run that it holds: [firstPage, endPage). One; of a root all of the prompt's, the last perhaps partly filled, or none. */
+  readonly firstPage: number;
+  readonly endPage: number;
   children = 0;
   /** Sequences that stand here. */
   users = 0;
@@ -23,36 +32,29 @@ export class Node implements Listed<Node> {
   /** Of the same hash. */
   next: Node | null = null;
 
-  constructor(
-    id: number,
-    parent: Node | null,
-    hash: number,
-    tokens: ArrayLike<number>,
-    pages: readonly (readonly number[])[],
-  ) {
+  constructor(id: number, parent: Node | null, hash: number, run: Run, firstPage: number, endPage: number) {
     this.id = id;
     this.parent = parent;
     this.hash = hash;
-    this.tokens = tokens;
-    this.pages = pages;
+    this.run = run;
+    this.firstPage = firstPage;
+    this.endPage = endPage;
   }
 }
 
-/** What all below it depend on from the first token on. */
+/** What all below it depend on from the first token on; its run's tokens are the whole prompt, or none. */
 export class Root extends Node {
   readonly source: Source | null;
   readonly salt: string | null;
 
-  constructor(
-    id: number,
-    { source, cacheSalt }: Sequence['request'],
-    hash: number,
-    prompt: Int32Array,
-    pages: readonly (readonly number[])[],
-  ) {
-    super(id, null, hash, prompt, pages);
+  constructor(id: number, { source, cacheSalt }: Sequence['request'], hash: number, prompt: Run, pages: number) {
+    super(id, null, hash, prompt, 0, pages);
     this.source = source;
     this.salt = cacheSalt;
+  }
+
+  get prompt(): Int32Array {
+    return this.run.tokens;
   }
 }
 

@@ -10,7 +10,7 @@ export function hashTokens(token: (index: number) => number, start: number, coun
   return hash >>> 0;
 }
 
-export function equalTokens(tokens: ArrayLike<number>, token: (index: number) => number, start: number): boolean {
+export function equalTokens(tokens: Int32Array, token: (index: number) => number, start: number): boolean {
   for (let i = 0; i < tokens.length; i++) if (tokens[i] !== token(start + i)) return false;
   return true;
 }
