@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "cpu/backend.h"
 #include "cpu/isa.h"
 #include "model.h"
 #include "value.h"
@@ -212,7 +213,7 @@ class RuntimeObject : public Napi::ObjectWrap<RuntimeObject> {
   }
 
  private:
-  std::shared_ptr<cpu::Backend>& backend(const Napi::CallbackInfo& info) {
+  std::shared_ptr<Backend>& backend(const Napi::CallbackInfo& info) {
     if (!info.This().As<Napi::Object>().CheckTypeTag(&kRuntimeTag)) {
       throw Napi::TypeError::New(info.Env(), "not a native runtime");
     }
@@ -260,7 +261,7 @@ class RuntimeObject : public Napi::ObjectWrap<RuntimeObject> {
 
   void free(const Napi::CallbackInfo&) { backend_.reset(); }
 
-  std::shared_ptr<cpu::Backend> backend_;
+  std::shared_ptr<Backend> backend_;
 };
 
 Napi::Value devices(const Napi::CallbackInfo& info) {

@@ -62,8 +62,8 @@ Rope Layers::rope(const AttentionSpec& spec, bool query) const {
 // ---- blocks ---------------------------------------------------------------------------------------------------------------
 
 void Layers::embed(Pass& pass, const int32_t* tokens, const StackSpec& spec, const StackWeights& weights) {
-  ops_.embed(context_,
-             {tokens, pass.tokens, weights.embedding, spec.embedding_scale, weights.positions, pass.position, pass.x});
+  ops_.embed(context_, {tokens, nullptr, pass.tokens, weights.embedding, spec.embedding_scale, weights.positions,
+                        pass.position, pass.x});
   pass.copied = false;
   if (weights.embedding_norm.on) {
     bool copy = compute_ != DType::f32;
@@ -207,7 +207,7 @@ void Layers::close(Pass& pass, const LinearWeights& last, Tensor inner, const Re
 
 void Layers::product(const LinearWeights& linear, Tensor x, Tensor out, Activation activation, float scale,
                      bool accumulate) {
-  ops_.matmul(context_, {x, linear.weight, linear.bias, activation, scale, accumulate, out});
+  ops_.matmul(context_, {RowKind::prefill, x, linear.weight, linear.bias, activation, scale, accumulate, out});
 }
 
 void Layers::norm(const NormWeights& norm, Tensor x, Tensor out, Tensor copy, bool accumulate) {

@@ -4,14 +4,14 @@
 
 namespace redllm {
 
-Footprint footprint(const ModelSpec& spec, DType compute, cpu::Backend& backend) {
+Footprint footprint(const ModelSpec& spec, DType compute, Backend& backend) {
   // Laying weights out takes address space, not memory: nothing is touched before the first byte is packed.
   Weights weights(spec, compute, backend.ops(), backend.context(), {});
   PageLayout layout = lay_out_pages(spec, compute);
   return {weights.packed_bytes(), layout.page_bytes(backend.ops()), layout.groups};
 }
 
-Model::Model(std::shared_ptr<cpu::Backend> backend, ModelSpec spec, DType compute, WeightSource source,
+Model::Model(std::shared_ptr<Backend> backend, ModelSpec spec, DType compute, WeightSource source,
              const StepLimits& limits)
     : backend_(std::move(backend)),
       spec_(std::move(spec)),

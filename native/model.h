@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "cpu/backend.h"
+#include "backend_interface.h"
 #include "pages.h"
 #include "spec.h"
 #include "transformer.h"
@@ -20,13 +20,12 @@ struct Footprint {
   std::vector<PageGroup> groups;
 };
 
-Footprint footprint(const ModelSpec& spec, DType compute, cpu::Backend& backend);
+Footprint footprint(const ModelSpec& spec, DType compute, Backend& backend);
 
 class Model {
  public:
   // Throws std::bad_alloc, or std::runtime_error where the spec asks for what is not served.
-  Model(std::shared_ptr<cpu::Backend> backend, ModelSpec spec, DType compute, WeightSource source,
-        const StepLimits& limits);
+  Model(std::shared_ptr<Backend> backend, ModelSpec spec, DType compute, WeightSource source, const StepLimits& limits);
 
   // launch and collect may be called once weights().done().
   Weights& weights() { return weights_; }
@@ -34,7 +33,7 @@ class Model {
   const StepLimits& limits() const { return limits_; }
 
  private:
-  std::shared_ptr<cpu::Backend> backend_;
+  std::shared_ptr<Backend> backend_;
   const ModelSpec spec_;
   const StepLimits limits_;
   Weights weights_;

@@ -1,14 +1,16 @@
 // Every op of the forward pass, declared once: the contract between the transformer (which knows layers, not machines) and a
-// backend (which knows machines, not layers). native/cpu/ops/x.cc and native/cuda/x.cu implement the op `x`.
+// backend (which knows machines, not layers). native/cpu/ops/x.cc and native/cuda/ops/x.cu implement the op `x`.
 //
 // Rules of the house
 //  - Arguments are plain data: no exception, no STL type crosses this line, so that a backend may be a library of its own.
 //  - No op allocates, and none synchronises; the order of calls on one Context is the order of their effects.
+//  - Every pointer in an op's arguments is to the backend's memory (allocate()), unless it says "host". Counts and shapes are the
+//    host's.
 //  - COMPANY: a row's result depends on that row (and the keys it sees) alone, bit for bit: never on the number of rows beside
 //    it, on its place among them, or on the number of threads.
 //  - SPLIT (CPU): nor does it depend on how a prompt was cut into steps. Each output of a product is one accumulator that
 //    runs over K in ascending order; attention cuts keys into chunks at absolute multiples of kPageTokens and takes them in
-//    ascending order.
+//    ascending order. On CUDA it depends on the kind of each row (RowKind), never on the cut otherwise.
 //  - "compute type" below is the model's DType: f32, or bf16. In bf16, weights, the left side of every product, and cached K
 //    and V are rounded to bf16 (nearest, ties to even); every sum, the residual stream, norms, softmax and logits are f32.
 #pragma once
@@ -19,12 +21,18 @@
 
 namespace redllm {
 
-constexpr uint32_t kOpsAbi = 1;
+constexpr uint32_t kOpsAbi = 2;
 
 // Tokens of one page of the K/V pool; also the chunk of keys that attention takes at a time.
 constexpr int32_t kPageTokens = 16;
 
 struct Context;  // A backend's stream or thread pool. Opaque here.
+
+// What rows are, not how many: a backend chooses its kernel by it, so that a row keeps its bits in any company.
+enum class RowKind : int32_t {
+  prefill = 0,  // of prompts and sources: many at a time, bound by arithmetic
+  decode = 1    // of tokens that were generated: bound by the traffic of weights and keys
+};
 
 // ---- weights ------------------------------------------------------------------------------------------------------------
 
@@ -44,16 +52,18 @@ struct PackArgs {
   Weight to;
   int32_t first;
   int32_t count;
-  const void* from;
+  const void* from;  // host; may change as soon as pack() returns
   DType from_type;
 };
 
 // ---- embedding, norm, product -------------------------------------------------------------------------------------------
 
-// out[t] = table[tokens[t]] * scale + positions[position_index[t]]   (the second term only where `positions` is given).
+// out[t] = table[token] * scale + positions[position_index[t]]   (the second term only where `positions` is given).
+// token = tokens[t], or chosen[~tokens[t]] where that is negative: what a sample of an earlier step chose, which the host may not know yet.
 // out: f32 [count, table.k]. Tokens and indices are in range: checked by the caller.
 struct EmbedArgs {
   const int32_t* tokens;
+  const int32_t* chosen;  // null: no token is negative
   int32_t count;
   Weight table;  // [vocabulary, width], packed: a tied head uses the same memory
   float scale;
@@ -90,6 +100,7 @@ enum class Activation : int32_t { none = 0, relu = 1, gelu = 2 /* erf */, gelu_t
 // y = x W^T + bias;  z = act(y), or act(y_gate) * y_value where w.gated;  out = z * scale, or out += z * scale.
 // x: [rows, k] in the weight's type. out: f32 or bf16 [rows, n] ([rows, n / 2] where gated).
 struct MatmulArgs {
+  RowKind kind;
   Tensor x;
   Weight w;
   const float* bias;  // f32 [n] in logical order, or null
@@ -129,6 +140,7 @@ struct HeadNorm {
 // Splits the rows of a fused product into heads, norms and rotates them, leaves Q in `q` and appends K and V to pages.
 // x: f32 [tokens, (heads + 2 kv_heads) * head_dim], in the order Q, K, V; heads == 0: no Q part (filling cross K/V);
 // pool.data == null: no K, V part (the query of a cross-attention). K and V are rounded to the pool's type.
+// page[t] < 0: K and V of that token go nowhere (rows that only fill a launch up to its size).
 struct AppendArgs {
   Tensor x;
   int32_t heads;
@@ -159,10 +171,16 @@ struct KeySegment {
 // soft-cap: cap * tanh(logit / cap) after scale and before bias. A query that sees no key gives zeros.
 // bias[h][clamp(k - query_index, -reach, reach) + reach] is added to the logits of the first segment.
 // Both segments' pools have the same kv_heads and head_dim; head_dim is a multiple of 8, heads of kv_heads.
+// logit_bound > 0: no logit is greater in magnitude (normed queries and keys without gain: scale * head_dim), so that a backend may
+// do without a running maximum.
 struct AttentionArgs {
+  RowKind kind;
   Tensor q;                    // f32 [tokens, heads * head_dim]
   const int32_t* query_start;  // [sequences + 1] tokens of each sequence
+  const int32_t* sequence;     // [tokens] the sequence that a token belongs to
   int32_t sequences;
+  int32_t max_queries;         // no sequence has more tokens
+  int32_t max_keys;            // no `right` of any segment is greater
   const int32_t* query_index;  // [tokens] index of the query among its own keys; used by the bias alone
   const int32_t* group;  // [sequences] sequences with an equal number >= 0 read the same pages of segment 0 throughout
                          // (cross-attention of rows with one source); null: none do. A hint for speed only.
@@ -172,6 +190,7 @@ struct AttentionArgs {
   int32_t segments;
   float scale;
   float softcap;      // 0: none
+  float logit_bound;  // 0: unknown
   const float* bias;  // f32 [heads, 2 * reach + 1], or null
   int32_t reach;
   HeadNorm out_norm;  // RedLLM's norm of the attention's output
@@ -192,6 +211,7 @@ struct CopyPagesArgs {
 // history: int32 [slots, 2, vocabulary]: [slot][0] prompt counts, [slot][1] output counts.
 
 // Clears a slot's counts and counts the given tokens: the first `prompt` of them as prompt, the rest as output.
+// tokens: may be null where count is 0
 struct HistoryArgs {
   int32_t* history;
   int32_t vocabulary;
@@ -254,13 +274,41 @@ struct SampleArgs {
 
 // ---- the table ----------------------------------------------------------------------------------------------------------
 
+// `bytes` bytes between host memory and the backend's. Both sides are aligned to 4 bytes, and so is the count.
+struct Piece {
+  void* to;
+  const void* from;
+  uint64_t bytes;
+};
+
 struct Ops {
   uint32_t abi;
   const char* name;  // e.g. "cpu avx512"
+  // allocate() gives memory that the host may read and write as its own, and every op is done when it returns.
+  bool host_memory;
 
-  // Memory is zeroed, aligned to at least 64 bytes, and committed by the operating system as it is touched. Null: out of memory.
+  // Memory is zeroed, aligned to at least 64 bytes; on the CPU the operating system commits it as it is touched. Null: out of memory.
   void* (*allocate)(Context*, uint64_t bytes);
   void (*release)(Context*, void* data, uint64_t bytes);
+  // Bytes that allocate() could still give, and all there are; 0, 0 where that is not known (the CPU).
+  void (*memory)(Context*, uint64_t* free, uint64_t* total);
+
+  // In order with the ops. The host's side may change as soon as upload() returns.
+  void (*upload)(Context*, const Piece* pieces, int32_t count);
+  // Starts copies to the host, in order with the ops, and returns a ticket; wait(ticket) returns when the host's side is filled.
+  // Tickets are waited for in the order in which they were given; at most kTickets are out at a time.
+  uint64_t (*download)(Context*, const Piece* pieces, int32_t count);
+  void (*wait)(Context*, uint64_t ticket);
+
+  // A run of ops that is repeated with equal arguments may be replayed as one: begin_run() returns true where it did so; else the
+  // caller calls the ops and then end_run(). Equal (owner, key) promises equal ops, arguments and shapes; what lies behind the
+  // pointers may differ. drop_runs(owner) forgets those of an owner whose memory is about to be released.
+  bool (*begin_run)(Context*, uint64_t owner, uint64_t key);
+  void (*end_run)(Context*);
+  void (*drop_runs)(Context*, uint64_t owner);
+
+  // Null while all is well; else a sentence. What has failed stays failed: nothing that the device holds can be trusted then.
+  const char* (*error)(Context*);
 
   uint64_t (*weight_bytes)(DType type, int32_t n, int32_t k, bool gated);
   void (*pack)(Context*, const PackArgs&);
@@ -276,5 +324,7 @@ struct Ops {
   void (*set_history)(Context*, const HistoryArgs&);
   void (*sample)(Context*, const SampleArgs&);
 };
+
+constexpr int32_t kTickets = 2;
 
 }  // namespace redllm

@@ -8,6 +8,7 @@
 #include <functional>
 #include <string>
 
+#include "cpu/backend.h"
 #include "test/attention_case.h"
 #include "test/sample_case.h"
 
@@ -29,8 +30,7 @@ double seconds() {
 }
 
 // Best of runs over about 0.4 s: other work on the machine can only add to a run.
-void time(cpu::Backend& backend, const std::string& what, double flop, double bytes,
-          const std::function<void()>& body) {
+void time(Backend& backend, const std::string& what, double flop, double bytes, const std::function<void()>& body) {
   body();
   double best = 1e9;
   const double end = seconds() + 0.4;
@@ -58,7 +58,7 @@ struct Shape {
 
 constexpr int32_t kHeads = 8, kHeadDim = 128;
 
-void bench_attention(cpu::Backend& backend, const Shape& shape) {
+void bench_attention(Backend& backend, const Shape& shape) {
   Random random(6);
   AttentionCase c;
   c.kv_heads = kHeads;
@@ -107,7 +107,7 @@ void bench_attention(cpu::Backend& backend, const Shape& shape) {
   backend.ops().release(backend.context(), memory, bytes);
 }
 
-void bench_append(cpu::Backend& backend, DType type, int32_t tokens) {
+void bench_append(Backend& backend, DType type, int32_t tokens) {
   Random random(7);
   const int64_t width = 3 * kHeads * kHeadDim;
   const auto x = random.reals(static_cast<size_t>(tokens * width)),
@@ -132,7 +132,7 @@ void bench_append(cpu::Backend& backend, DType type, int32_t tokens) {
        [&] { backend.ops().append(backend.context(), a); });
 }
 
-void bench_norm(cpu::Backend& backend, int64_t rows) {
+void bench_norm(Backend& backend, int64_t rows) {
   Random random(8);
   const int64_t width = 1024;
   auto x = random.reals(static_cast<size_t>(rows * width));
@@ -150,7 +150,7 @@ void bench_norm(cpu::Backend& backend, int64_t rows) {
        [&] { backend.ops().norm(backend.context(), a); });
 }
 
-void bench_sample(cpu::Backend& backend, const char* what, int32_t vocabulary, int32_t rows,
+void bench_sample(Backend& backend, const char* what, int32_t vocabulary, int32_t rows,
                   const std::function<void(SampleCase&)>& set) {
   Random random(9);
   SampleCase c(vocabulary, 20, rows);
@@ -172,7 +172,7 @@ void bench_sample(cpu::Backend& backend, const char* what, int32_t vocabulary, i
        [&, a = sample_args(c, got, c.logits)] { backend.ops().sample(backend.context(), a); });
 }
 
-void bench(cpu::Backend& backend) {
+void bench(Backend& backend) {
   begin(backend.ops().name);
   for (const DType type : {DType::f32, DType::bf16}) {
     bench_attention(backend, {"encode 512", 1, 512, 512, false, Mask::all, type});

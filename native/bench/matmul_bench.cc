@@ -77,9 +77,9 @@ void report(Figure figure, const std::vector<double>& seconds, double amount, do
 struct Values {
   Tensor tensor;
   uint64_t bytes;
-  cpu::Backend& backend;
+  Backend& backend;
 
-  Values(cpu::Backend& backend, DType type, int64_t rows, int64_t cols, bool random) : backend(backend) {
+  Values(Backend& backend, DType type, int64_t rows, int64_t cols, bool random) : backend(backend) {
     bytes = static_cast<uint64_t>(rows * cols) * size_of(type);
     tensor = {backend.ops().allocate(nullptr, bytes), type, rows, cols};
     if (!random) return;
@@ -104,9 +104,9 @@ struct Values {
 struct Packed {
   Weight weight;
   uint64_t bytes;
-  cpu::Backend& backend;
+  Backend& backend;
 
-  Packed(cpu::Backend& backend, const Tensor& w, bool gated = false) : backend(backend) {
+  Packed(Backend& backend, const Tensor& w, bool gated = false) : backend(backend) {
     const int32_t n = static_cast<int32_t>(w.rows), k = static_cast<int32_t>(w.cols);
     bytes = backend.ops().weight_bytes(w.type, n, k, gated);
     weight = {backend.ops().allocate(nullptr, bytes), w.type, n, k, gated};
@@ -196,7 +196,7 @@ class Bench {
       cpu::Backend home(threads);
       const Values x(home, type, rows, k, true), w(home, type, n, k, true), out(home, DType::f32, rows, n, false);
       const Packed packed(home, w.tensor);  // one layout for all instruction sets
-      std::vector<std::unique_ptr<cpu::Backend>> backends;
+      std::vector<std::unique_ptr<Backend>> backends;
       std::vector<Rung> rungs;
       int number = 0;
       if (naive && threads == 1) rungs.push_back({std::to_string(number) + " naive", [&] { naive_rows(x, w, out); }});
@@ -213,8 +213,8 @@ class Bench {
         if (stream && std::strcmp(isa, "plain") == 0 && rows > 4) continue;
         backends.push_back(std::make_unique<cpu::Backend>(threads, isa));
         rungs.push_back({std::to_string(number) + " " + isa, [&, backend = backends.back().get()] {
-                           backend->ops().matmul(backend->context(), {x.tensor, packed.weight, nullptr,
-                                                                      Activation::none, 1, false, out.tensor});
+                           backend->ops().matmul(backend->context(), {RowKind::prefill, x.tensor, packed.weight,
+                                                                      nullptr, Activation::none, 1, false, out.tensor});
                          }});
       }
       for (Rung& rung : rungs) {
@@ -257,7 +257,8 @@ class Bench {
         }
       const auto product = [&](const Values& x, const Packed& w, Activation activation, bool accumulate,
                                const Values& out) {
-        backend.ops().matmul(backend.context(), {x.tensor, w.weight, nullptr, activation, 1, accumulate, out.tensor});
+        backend.ops().matmul(backend.context(),
+                             {RowKind::prefill, x.tensor, w.weight, nullptr, activation, 1, accumulate, out.tensor});
       };
       const Rung rung{backend.ops().name + 4, [&] {
                         for (size_t i = 0; i < weights.size(); i += size_t(per_layer)) {

@@ -12,6 +12,7 @@
 
 #include "../test/paper_models.h"
 #include "ceilings.h"
+#include "cpu/backend.h"
 #include "cpu/isa.h"
 
 using namespace redllm;
@@ -108,7 +109,8 @@ class Bench {
   static constexpr int64_t kStreamBytes = 256 << 20;
 
   void multiply() {
-    backend_->ops().matmul(backend_->context(), {x_, weight_, nullptr, Activation::none, 1, false, out_});
+    backend_->ops().matmul(backend_->context(),
+                           {RowKind::prefill, x_, weight_, nullptr, Activation::none, 1, false, out_});
   }
 
   void read_stream() {

@@ -1,24 +1,20 @@
 // The CPU backend: its ops and a context to call them with.
 #pragma once
 
-#include <memory>
-
+#include "backend_interface.h"
 #include "cpu/context.h"
-#include "ops.h"
 
 namespace redllm::cpu {
 
-class Backend {
+class Backend final : public redllm::Backend {
  public:
   // threads: at least 1. isa: "auto", "plain", "avx2" or "avx512"; throws std::runtime_error where this machine lacks it.
   Backend(int32_t threads, const char* isa = "auto");
-  ~Backend();
-  Backend(const Backend&) = delete;
-  Backend& operator=(const Backend&) = delete;
+  ~Backend() override;
 
-  const Ops& ops() const { return *ops_; }
-  Context* context() { return &context_; }
-  int32_t threads() const { return pool_.threads(); }
+  const Ops& ops() const override { return *ops_; }
+  Context* context() override { return &context_; }
+  int32_t threads() const override { return pool_.threads(); }
 
  private:
   const Ops* ops_;

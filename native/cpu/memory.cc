@@ -2,6 +2,7 @@
 #include <sys/mman.h>
 
 #include <cstdint>
+#include <cstring>
 
 #include "cpu/ops/ops_internal.h"
 
@@ -39,6 +40,37 @@ void* allocate(Context*, uint64_t bytes) {
 
 void release(Context*, void* data, uint64_t bytes) {
   if (data != nullptr) munmap(data, round_up(bytes == 0 ? 1 : bytes, kPage));
+}
+
+void memory(Context*, uint64_t* free, uint64_t* total) {
+  *free = *total = 0;
+}
+
+// ---- what only a device has a use for -----------------------------------------------------------------------------------
+
+void upload(Context*, const Piece* pieces, int32_t count) {
+  for (int32_t i = 0; i < count; ++i)
+    if (pieces[i].bytes > 0 && pieces[i].to != pieces[i].from)
+      std::memcpy(pieces[i].to, pieces[i].from, pieces[i].bytes);
+}
+
+uint64_t download(Context* context, const Piece* pieces, int32_t count) {
+  upload(context, pieces, count);
+  return 0;
+}
+
+void wait(Context*, uint64_t) {}
+
+bool begin_run(Context*, uint64_t, uint64_t) {
+  return false;
+}
+
+void end_run(Context*) {}
+
+void drop_runs(Context*, uint64_t) {}
+
+const char* error(Context*) {
+  return nullptr;
 }
 
 }  // namespace redllm::cpu

@@ -33,7 +33,7 @@ Vector head_of(const float* x, int32_t dim, const HeadNorm& norm, const Rope& ro
   return y;
 }
 
-void run(cpu::Backend& backend, const Case& c, Random& random) {
+void run(Backend& backend, const Case& c, Random& random) {
   const int32_t dim = c.head_dim, layers = 2, pages = c.tokens / kPageTokens + 3, positions = 100;
   const int64_t width = int64_t{c.heads + 2 * c.kv_heads} * dim;
   const auto x = random.reals(static_cast<size_t>(c.tokens * width), 2);
@@ -112,7 +112,7 @@ void run(cpu::Backend& backend, const Case& c, Random& random) {
 }
 
 // Rounding to bf16 at the edges: ties, a carry into the exponent, overflow, subnormals, NaN.
-void rounding(cpu::Backend& backend) {
+void rounding(Backend& backend) {
   const uint32_t bits[] = {0x3f808000, 0x3f818000, 0x3f807fff, 0x3f808001, 0x3fffffff, 0x7f7fffff,
                            0xff7fffff, 0x00000001, 0x80008000, 0x00018000, 0x7f800000, 0xff800000,
                            0x7f800001, 0xffc00000, 0x7fffffff, 0x80000000};

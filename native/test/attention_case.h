@@ -20,7 +20,8 @@ struct CaseSegment {
 struct AttentionCase {
   static constexpr float kEps = 1e-6f;
   int32_t kv_heads = 1, shared = 1, head_dim = 64, segments = 1;
-  std::vector<int32_t> query_start = {0}, query_index, group;
+  std::vector<int32_t> query_start = {0}, query_index, group, sequence;
+  RowKind kind = RowKind::prefill;
   std::vector<float> q, bias, gain;
   CaseSegment segment[2];
   float scale = 1, softcap = 0;
@@ -35,6 +36,14 @@ struct AttentionCase {
 
   AttentionArgs args(Tensor to) {
     AttentionArgs a = {};
+    sequence.clear();
+    a.kind = kind;
+    for (int32_t s = 0; s < sequences(); ++s) {
+      a.max_queries = std::max(a.max_queries, query_start[s + 1] - query_start[s]);
+      sequence.insert(sequence.end(), query_start[s + 1] - query_start[s], s);
+      for (int32_t i = 0; i < segments; ++i) a.max_keys = std::max(a.max_keys, segment[i].keys[s]);
+    }
+    a.sequence = sequence.data();
     a.q = {q.data(), DType::f32, tokens(), int64_t{heads()} * head_dim};
     a.query_start = query_start.data();
     a.sequences = sequences();
@@ -58,7 +67,7 @@ struct AttentionCase {
 };
 
 // Writes keys [first, last) of a sequence to its pages.
-inline void append_keys(cpu::Backend& backend, const AttentionCase& c, CaseSegment& s, int32_t sequence, int32_t first,
+inline void append_keys(Backend& backend, const AttentionCase& c, CaseSegment& s, int32_t sequence, int32_t first,
                         int32_t last) {
   std::vector<int32_t> page, in_page;
   for (int32_t k = first; k < last; ++k) {
@@ -79,7 +88,7 @@ inline void append_keys(cpu::Backend& backend, const AttentionCase& c, CaseSegme
 
 // A pool whose every element is NaN, and page tables of pages in random order. A sequence's table takes that of `same_as` where
 // that is not negative.
-inline void lay_out(cpu::Backend& backend, const AttentionCase& c, CaseSegment& s, const std::vector<int32_t>& same_as,
+inline void lay_out(Backend& backend, const AttentionCase& c, CaseSegment& s, const std::vector<int32_t>& same_as,
                     Random& random) {
   int32_t total = 0;
   for (int32_t keys : s.keys) total += (keys + kPageTokens - 1) / kPageTokens;

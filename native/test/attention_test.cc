@@ -6,14 +6,14 @@ using namespace redllm::test;
 
 namespace {
 
-std::vector<float> run(cpu::Backend& backend, AttentionCase& c) {
+std::vector<float> run(Backend& backend, AttentionCase& c) {
   Output out(c.out, c.tokens(), int64_t{c.heads()} * c.head_dim);
   backend.ops().attention(backend.context(), c.args(out.tensor()));
   CHECK(out.intact());
   return out.values();
 }
 
-AttentionCase random_case(cpu::Backend& backend, Random& random) {
+AttentionCase random_case(Backend& backend, Random& random) {
   const int32_t dims[] = {8, 16, 24, 64, 80, 128, 256};
   AttentionCase c;
   c.kv_heads = static_cast<int32_t>(random.integer(1, 2));
@@ -63,7 +63,7 @@ bool matches(const std::vector<float>& part, const std::vector<float>& whole, in
   return std::memcmp(part.data(), whole.data() + first, part.size() * sizeof(float)) == 0;
 }
 
-void fuzz(cpu::Backend& backend, cpu::Backend& other, Random& random) {
+void fuzz(Backend& backend, Backend& other, Random& random) {
   AttentionCase c = random_case(backend, random);
   const auto got = run(backend, c);
   const auto want = reference(c);
@@ -94,7 +94,7 @@ void fuzz(cpu::Backend& backend, cpu::Backend& other, Random& random) {
 }
 
 // A causal prompt in one step, and in random cuts of append and attend, with norms and rotation: the same bits.
-void split(cpu::Backend& backend, Random& random, DType type) {
+void split(Backend& backend, Random& random, DType type) {
   const int32_t heads = 4, kv_heads = 2, dim = random.integer(0, 1) ? 64 : 80,
                 tokens = static_cast<int32_t>(random.integer(2, 300));
   const int64_t width = int64_t{heads + 2 * kv_heads} * dim, out_width = int64_t{heads} * dim;
@@ -163,7 +163,7 @@ void split(cpu::Backend& backend, Random& random, DType type) {
 }
 
 // A key that a query does not see may hold anything.
-void unseen(cpu::Backend& backend, Random& random) {
+void unseen(Backend& backend, Random& random) {
   AttentionCase c;
   const int32_t keys = 150;
   c.query_start = {0, keys};
@@ -185,7 +185,7 @@ void unseen(cpu::Backend& backend, Random& random) {
 }
 
 // Scores beyond what e^x can hold, and weights that underflow.
-void extremes(cpu::Backend& backend, Random& random) {
+void extremes(Backend& backend, Random& random) {
   AttentionCase c;
   c.head_dim = 16;
   c.query_start = {0, 3};

@@ -90,8 +90,8 @@ inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) 
 }
 
 // Every instruction set of this machine, with one thread and with two.
-inline std::vector<std::unique_ptr<cpu::Backend>> every_backend() {
-  std::vector<std::unique_ptr<cpu::Backend>> all;
+inline std::vector<std::unique_ptr<Backend>> every_backend() {
+  std::vector<std::unique_ptr<Backend>> all;
   for (const char* isa : {"plain", "avx2", "avx512"})
     for (int32_t threads : {1, 2})
       if (cpu::ops_for(isa) != nullptr) all.push_back(std::make_unique<cpu::Backend>(threads, isa));

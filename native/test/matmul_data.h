@@ -47,7 +47,7 @@ struct Matrix {
 // A weight in backend memory, packed in several calls that do not follow the order of rows.
 class Packed {
  public:
-  Packed(cpu::Backend& backend, const Matrix& matrix, bool gated) : backend_(backend) {
+  Packed(Backend& backend, const Matrix& matrix, bool gated) : backend_(backend) {
     const Ops& ops = backend.ops();
     const int32_t n = static_cast<int32_t>(matrix.rows), k = static_cast<int32_t>(matrix.cols);
     bytes_ = ops.weight_bytes(matrix.type, n, k, gated);
@@ -63,7 +63,7 @@ class Packed {
   Weight weight;
 
  private:
-  cpu::Backend& backend_;
+  Backend& backend_;
   uint64_t bytes_;
 };
 

@@ -51,7 +51,7 @@ struct Case {
   float scale;
 };
 
-void product_matches(cpu::Backend& backend, Random& random, const Case& c) {
+void product_matches(Backend& backend, Random& random, const Case& c) {
   const Matrix x(random, c.type, c.rows, c.k), w(random, c.type, c.n, c.k, 1.7f / std::sqrt(float(c.k)));
   const std::vector<float> bias = random.reals(size_t(c.n));
   const Packed packed(backend, w, c.gated);
@@ -62,8 +62,8 @@ void product_matches(cpu::Backend& backend, Random& random, const Case& c) {
     before = random.reals(size_t(c.rows * columns));
     std::memcpy(out.tensor().data, before.data(), before.size() * 4);
   }
-  const MatmulArgs args{x.view(0, c.rows), packed.weight, c.bias ? bias.data() : nullptr, c.activation, c.scale,
-                        c.accumulate,      out.tensor()};
+  const MatmulArgs args{RowKind::prefill, x.view(0, c.rows), packed.weight, c.bias ? bias.data() : nullptr,
+                        c.activation,     c.scale,           c.accumulate,  out.tensor()};
   backend.ops().matmul(backend.context(), args);
   const std::vector<double> expected = reference(x, w, args.bias, c.activation, c.gated, double(c.scale), before);
   const std::vector<float> got = out.values();
@@ -136,8 +136,14 @@ void no_rows(const char* isa) {
   const Matrix w(random, DType::f32, 8, 8);
   const Packed packed(backend, w, false);
   Output out(DType::f32, 0, 8);
-  backend.ops().matmul(backend.context(),
-                       {{nullptr, DType::f32, 0, 8}, packed.weight, nullptr, Activation::none, 1, false, out.tensor()});
+  backend.ops().matmul(backend.context(), {RowKind::prefill,
+                                           {nullptr, DType::f32, 0, 8},
+                                           packed.weight,
+                                           nullptr,
+                                           Activation::none,
+                                           1,
+                                           false,
+                                           out.tensor()});
   CHECK(out.guards_hold());
 }
 
@@ -154,7 +160,7 @@ void activations_are_accurate(const char* isa) {
     Matrix x(random, DType::f32, 4001, 1);
     for (int64_t i = 0; i < x.rows; ++i) x.exact[size_t(i)] = float(i - 2000) / 200;  // -10 .. 10
     Output out(DType::f32, x.rows, 1);
-    backend.ops().matmul(backend.context(), {x.view(0, x.rows), packed.weight, nullptr,
+    backend.ops().matmul(backend.context(), {RowKind::prefill, x.view(0, x.rows), packed.weight, nullptr,
                                              static_cast<Activation>(activation), 1, false, out.tensor()});
     for (int64_t i = 0; i < x.rows; ++i) {
       const double expected = activated(static_cast<Activation>(activation), double(x.exact[size_t(i)]));
@@ -179,7 +185,7 @@ void nan_shows(const char* isa) {
   for (DType type : {DType::f32, DType::bf16})
     for (int activation = 0; activation <= 4; ++activation) {
       Output out(type, 2, 40);
-      backend.ops().matmul(backend.context(), {x.view(0, 2), packed.weight, nullptr,
+      backend.ops().matmul(backend.context(), {RowKind::prefill, x.view(0, 2), packed.weight, nullptr,
                                                static_cast<Activation>(activation), 1, false, out.tensor()});
       bool held = true;
       for (int64_t i = 0; i < 40; ++i) held = held && !std::isnan(out.at(i)) && std::isnan(out.at(40 + i));
@@ -207,15 +213,15 @@ void company(const char* isa) {
       const std::vector<float> bias = random.reals(size_t(shape.n));
       const Packed packed(one, w, shape.gated);
       const int64_t columns = shape.gated ? shape.n / 2 : shape.n;
-      const auto product = [&](cpu::Backend& backend, int64_t first, int64_t rows) {
+      const auto product = [&](Backend& backend, int64_t first, int64_t rows) {
         Output out(shape.out, rows, columns);
-        backend.ops().matmul(backend.context(), {x.view(first, rows), packed.weight, bias.data(), shape.activation,
-                                                 0.7f, false, out.tensor()});
+        backend.ops().matmul(backend.context(), {RowKind::prefill, x.view(first, rows), packed.weight, bias.data(),
+                                                 shape.activation, 0.7f, false, out.tensor()});
         return out;
       };
       std::vector<Output> alone;
       for (int64_t i = 0; i < kRows; ++i) alone.push_back(product(one, i, 1));
-      const auto same = [&](cpu::Backend& backend, int64_t first, int64_t rows) {
+      const auto same = [&](Backend& backend, int64_t first, int64_t rows) {
         const Output out = product(backend, first, rows);
         for (int64_t i = 0; i < rows; ++i)
           if (std::memcmp(out.row(i), alone[size_t(first + i)].row(0), out.row_bytes()) != 0) return false;

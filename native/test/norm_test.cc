@@ -29,7 +29,7 @@ std::vector<double> reference(const std::vector<float>& x, const Case& c, const 
   return y;
 }
 
-void run(cpu::Backend& backend, const Case& c, Random& random) {
+void run(Backend& backend, const Case& c, Random& random) {
   const size_t size = static_cast<size_t>(c.rows * c.width);
   const float eps = 1e-6f;
   std::vector<float> x = random.reals(size, 3), before = random.reals(size);

@@ -116,9 +116,9 @@ void embedding(const char* isa) {
           }
           Output out(DType::f32, count, width);
           const float scale = 2.75f;
-          backend.ops().embed(backend.context(),
-                              {tokens.data(), count, packed.weight, scale, with_positions ? positions.data() : nullptr,
-                               with_positions ? index.data() : nullptr, out.tensor()});
+          backend.ops().embed(backend.context(), {tokens.data(), nullptr, count, packed.weight, scale,
+                                                  with_positions ? positions.data() : nullptr,
+                                                  with_positions ? index.data() : nullptr, out.tensor()});
           bool held = out.guards_hold();
           for (int32_t i = 0; i < count; ++i)
             for (int32_t c = 0; c < width; ++c) {

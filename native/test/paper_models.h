@@ -82,7 +82,7 @@ inline ModelSpec paper_model(const PaperSize& size, bool encoder) {
 }
 
 // Loads it whole, with pages for `rows` rows of the greatest length.
-inline std::unique_ptr<Model> load_random(std::shared_ptr<cpu::Backend> backend, ModelSpec spec, DType compute,
+inline std::unique_ptr<Model> load_random(std::shared_ptr<Backend> backend, ModelSpec spec, DType compute,
                                           const StepLimits& limits, int32_t pages) {
   WeightSource source;
   source.random = true;

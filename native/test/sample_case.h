@@ -93,7 +93,7 @@ inline SampleArgs sample_args(SampleCase& c, SampleResult& to, std::vector<float
   return a;
 }
 
-inline SampleResult sample(cpu::Backend& backend, SampleCase& c) {
+inline SampleResult sample(Backend& backend, SampleCase& c) {
   SampleResult result(c);
   std::vector<float> logits = c.logits;  // the op may overwrite them
   backend.ops().sample(backend.context(), sample_args(c, result, logits));

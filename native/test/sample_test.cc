@@ -98,7 +98,7 @@ void check_report(const SampleCase& c, SampleResult& got, int32_t row) {
   }
 }
 
-void fuzz(cpu::Backend& backend, Random& random) {
+void fuzz(Backend& backend, Random& random) {
   const SampleCase before = random_case(random);
   SampleCase c = before;
   SampleResult got = sample(backend, c);
@@ -119,7 +119,7 @@ void fuzz(cpu::Backend& backend, Random& random) {
 }
 
 // Pearson's statistic of draws of a row (steps 0, 1, ...) against probabilities, in standard deviations above its mean.
-double chi_square(cpu::Backend& backend, SampleCase& c, const std::vector<double>& p, int32_t draws) {
+double chi_square(Backend& backend, SampleCase& c, const std::vector<double>& p, int32_t draws) {
   std::vector<int32_t> counts(p.size());
   for (int32_t first = 0; first < draws; first += c.rows) {
     for (int32_t row = 0; row < c.rows; ++row) c.step[row] = first + row;
@@ -138,7 +138,7 @@ double chi_square(cpu::Backend& backend, SampleCase& c, const std::vector<double
   return (statistic - (cells - 1)) / std::sqrt(2 * (cells - 1));
 }
 
-void distribution(cpu::Backend& backend, Random& random) {
+void distribution(Backend& backend, Random& random) {
   const int32_t vocabulary = 300, draws = 40000;
   const auto logits = random.reals(vocabulary, 2);
   for (const bool filtered : {false, true}) {
@@ -161,7 +161,7 @@ void distribution(cpu::Backend& backend, Random& random) {
 }
 
 // Greedy in three ways, neutral settings in two, a cold temperature.
-void equivalences(cpu::Backend& backend, Random& random) {
+void equivalences(Backend& backend, Random& random) {
   for (int round = 0; round < 20; ++round) {
     const int32_t vocabulary = static_cast<int32_t>(random.integer(1, 3000));
     const auto logits = random.reals(static_cast<size_t>(vocabulary), 9);
@@ -188,7 +188,7 @@ void equivalences(cpu::Backend& backend, Random& random) {
 }
 
 // Logits that no model should give.
-void broken(cpu::Backend& backend) {
+void broken(Backend& backend) {
   const std::vector<std::vector<float>> rows = {{NAN, NAN, NAN, NAN, NAN},
                                                 {-INFINITY, -INFINITY, -INFINITY, -INFINITY, -INFINITY},
                                                 {NAN, 1, NAN, 2, -INFINITY},
@@ -229,7 +229,7 @@ void broken(cpu::Backend& backend) {
 
 // Only the allowed tokens are chosen, whatever is probable, and however often one stands in the list; where these are all banned,
 // or have no logit, it is the first of them.
-void allowed(cpu::Backend& backend) {
+void allowed(Backend& backend) {
   for (const float temperature : {0.0f, 1.0f, 1e6f}) {
     SampleCase c(5, 2, 0);
     const std::vector<std::vector<int32_t>> lists = {{2}, {2, 3, 2, 3}, {}, {3}, {4, 1}};
@@ -250,7 +250,7 @@ void allowed(cpu::Backend& backend) {
 }
 
 // The largest vocabulary, flat: no prefilter helps, and nothing may run out of scratch.
-void wide(cpu::Backend& backend, Random& random) {
+void wide(Backend& backend, Random& random) {
   for (const int32_t vocabulary : {262144, kMaxVocabulary}) {
     SampleCase c(vocabulary, 3, 0);
     for (int row = 0; row < 2; ++row) {

@@ -3,6 +3,7 @@
 #include "transformer.h"
 
 #include "check.h"
+#include "cpu/backend.h"
 #include "cpu/isa.h"
 #include "paper_models.h"
 

@@ -72,9 +72,10 @@ Checkpoint write_checkpoint(const ModelSpec& spec) {
 }
 
 // Row `row` of a packed table, as the embedding op reads it.
-std::vector<float> row_of(cpu::Backend& backend, const Weight& table, int32_t row) {
+std::vector<float> row_of(Backend& backend, const Weight& table, int32_t row) {
   std::vector<float> out(static_cast<size_t>(table.k));
-  backend.ops().embed(backend.context(), {&row, 1, table, 1, nullptr, nullptr, {out.data(), DType::f32, 1, table.k}});
+  backend.ops().embed(backend.context(),
+                      {&row, nullptr, 1, table, 1, nullptr, nullptr, {out.data(), DType::f32, 1, table.k}});
   return out;
 }
 

@@ -46,6 +46,7 @@ void append_keys(const AppendArgs& a, int64_t first, int64_t last, float* head) 
   for (int64_t i = dim; i < width; ++i) head[i] = 0;  // V is padded with zeros
   for (int32_t h = 0; h < a.kv_heads; ++h) {
     for (int64_t t = first; t < last; ++t) {
+      if (a.page[t] < 0) continue;
       const float* k = static_cast<const float*>(a.x.data) + t * a.x.cols + static_cast<int64_t>(a.heads + h) * dim;
       const float* v = k + static_cast<int64_t>(a.kv_heads) * dim;
       T* to = static_cast<T*>(a.pool.data) + a.page[t] * layout.page + layout.layer + h * layout.head;

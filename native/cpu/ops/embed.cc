@@ -12,7 +12,8 @@ constexpr int64_t kTokensPerTask = 8;
 void embed_token(const EmbedArgs& args, int64_t index) {
   const Weight& table = args.table;
   const int64_t width = table.k;
-  const PackedPlace place = packed_place(args.tokens[index], table.n, table.gated);
+  const int32_t given = args.tokens[index], token = given < 0 ? args.chosen[~given] : given;
+  const PackedPlace place = packed_place(token, table.n, table.gated);
   const char* row = static_cast<const char*>(table.data) +
                     place.panel * packed_steps(table.type, table.k) * kStepBytes + place.column * 4;
   float* out = args.out.as<float>() + index * width;

@@ -11,6 +11,14 @@ namespace redllm::cpu {
 // Instruction-set independent parts, in native/cpu/memory.cc and layout.cc.
 void* allocate(Context*, uint64_t bytes);
 void release(Context*, void* data, uint64_t bytes);
+void memory(Context*, uint64_t* free, uint64_t* total);
+void upload(Context*, const Piece* pieces, int32_t count);
+uint64_t download(Context*, const Piece* pieces, int32_t count);
+void wait(Context*, uint64_t ticket);
+bool begin_run(Context*, uint64_t owner, uint64_t key);
+void end_run(Context*);
+void drop_runs(Context*, uint64_t owner);
+const char* error(Context*);
 uint64_t weight_bytes(DType type, int32_t n, int32_t k, bool gated);
 uint64_t page_bytes(DType type, int32_t layers, int32_t kv_heads, int32_t head_dim);
 

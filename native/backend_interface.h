@@ -1,0 +1,25 @@
+// A place to compute: its ops, and the context to call them with.
+#pragma once
+
+#include <cstdint>
+
+#include "ops.h"
+
+namespace redllm {
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  Backend(const Backend&) = delete;
+  Backend& operator=(const Backend&) = delete;
+
+  virtual const Ops& ops() const = 0;
+  virtual Context* context() = 0;
+  // Threads that compute; 0 where it is not threads that do.
+  virtual int32_t threads() const = 0;
+
+ protected:
+  Backend() = default;
+};
+
+}  // namespace redllm

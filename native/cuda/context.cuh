@@ -1,0 +1,71 @@
+// What the CUDA ops know of their surroundings, and how they launch.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+#include "ops.h"
+
+namespace redllm {
+
+namespace cuda {
+class Copies;          // uploads and downloads
+class Runs;            // recorded graphs
+class LibraryProduct;  // cuBLASLt, where it could be opened
+}  // namespace cuda
+
+struct Context {
+  cudaStream_t stream;
+  int32_t device;
+  int32_t multiprocessors;
+  int32_t capability;    // 80, 90, ...
+  int32_t shared_bytes;  // greatest dynamic shared memory of a block
+  // Scratch of the op that runs. Contents do not survive an op; an op whose needs grow with its rows works in slices that fit.
+  char* workspace;
+  int64_t workspace_bytes;
+  // Zero whenever no op runs: an op that counts here (the last block of a split sum) leaves zeros behind.
+  int32_t* counters;
+  int32_t counter_count;
+  cuda::Copies* copies;
+  cuda::Runs* runs;
+  cuda::LibraryProduct* library_product;  // null: there is none
+  // The first failure, for good; empty while all is well.
+  char failure[512];
+};
+
+namespace cuda {
+
+constexpr int64_t kWorkspaceBytes = int64_t{128} << 20;
+constexpr int32_t kCounters = 1 << 16;
+
+// Notes `code` as the context's failure where it is one and none was noted before. `what`: a verb and its object, "launching attention".
+bool succeeded(Context*, cudaError_t code, const char* what);
+
+}  // namespace cuda
+}  // namespace redllm
+
+#if defined(REDLLM_EMU)
+#include "cuda/emu/launch.h"
+#else
+
+namespace redllm::cuda {
+
+// Launches kernel(params) with `threads` threads a block (a multiple of 32) and `shared` bytes of dynamic shared memory. An empty grid
+// launches nothing. One struct by value is all that a kernel takes. `name` is for messages.
+template <typename Params>
+void launch(Context* context, const char* name, void (*kernel)(Params), dim3 grid, int threads, size_t shared,
+            const Params& params) {
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  if (shared > 48 * 1024 &&
+      !succeeded(context,
+                 cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)),
+                 name)) {
+    return;
+  }
+  kernel<<<grid, threads, shared, context->stream> > >(params);
+  succeeded(context, cudaGetLastError(), name);
+}
+
+}  // namespace redllm::cuda
+#endif
