@@ -303,8 +303,10 @@ struct Ops {
   // A run of ops that is repeated with equal arguments may be replayed as one: begin_run() returns true where it did so; else the
   // caller calls the ops and then end_run(). Equal (owner, key) promises equal ops, arguments and shapes; what lies behind the
   // pointers may differ. drop_runs(owner) forgets those of an owner whose memory is about to be released.
+  // end_run() returns false where the ops were recorded, in vain: the caller calls them once more, and then end_run() again. Between the
+  // two stand ops alone, no upload and no download.
   bool (*begin_run)(Context*, uint64_t owner, uint64_t key);
-  void (*end_run)(Context*);
+  bool (*end_run)(Context*);
   void (*drop_runs)(Context*, uint64_t owner);
 
   // Null while all is well; else a sentence. What has failed stays failed: nothing that the device holds can be trusted then.

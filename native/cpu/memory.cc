@@ -65,7 +65,9 @@ bool begin_run(Context*, uint64_t, uint64_t) {
   return false;
 }
 
-void end_run(Context*) {}
+bool end_run(Context*) {
+  return true;
+}
 
 void drop_runs(Context*, uint64_t) {}
 

@@ -63,7 +63,9 @@ void launch(Context* context, const char* name, void (*kernel)(Params), dim3 gri
                  name)) {
     return;
   }
-  kernel<<<grid, threads, shared, context->stream> > >(params);
+  // clang-format off
+  kernel<<<grid, threads, shared, context->stream>>>(params);
+  // clang-format on
   succeeded(context, cudaGetLastError(), name);
 }
 

@@ -16,7 +16,7 @@ void upload(Context*, const Piece* pieces, int32_t count);
 uint64_t download(Context*, const Piece* pieces, int32_t count);
 void wait(Context*, uint64_t ticket);
 bool begin_run(Context*, uint64_t owner, uint64_t key);
-void end_run(Context*);
+bool end_run(Context*);
 void drop_runs(Context*, uint64_t owner);
 const char* error(Context*);
 uint64_t weight_bytes(DType type, int32_t n, int32_t k, bool gated);
