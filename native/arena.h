@@ -11,7 +11,8 @@ namespace redllm {
 
 class Arena {
  public:
-  Arena(const Ops& ops, Context* context) : ops_(ops), context_(context) {}
+  // counting: nothing is allocated; pieces have no memory behind them, only a size that taken() sums.
+  Arena(const Ops& ops, Context* context, bool counting = false) : ops_(ops), context_(context), counting_(counting) {}
   ~Arena() {
     for (const Block& block : blocks_) ops_.release(context_, block.data, block.bytes);
   }
@@ -22,6 +23,7 @@ class Arena {
   void* take(uint64_t bytes) {
     bytes = (bytes + 63) & ~uint64_t{63};
     taken_ += bytes;
+    if (counting_) return reinterpret_cast<void*>(uintptr_t{64});
     if (bytes >= kBlockBytes / 4) return add_block(bytes);
     if (left_ < bytes) {
       next_ = static_cast<char*>(add_block(kBlockBytes));
@@ -60,6 +62,7 @@ class Arena {
 
   const Ops& ops_;
   Context* context_;
+  const bool counting_;
   std::vector<Block> blocks_;
   char* next_ = nullptr;
   uint64_t left_ = 0;

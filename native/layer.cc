@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 namespace redllm {
 
@@ -33,16 +34,14 @@ Layers::Layers(const ModelSpec& spec, DType compute, const Ops& ops, Context* co
   mixed_ = arena_.take_tensor(compute, tokens, query);
   inner_ = arena_.take_tensor(compute, tokens, inner);
   output_ = arena_.take_tensor(DType::f32, tokens, width);
-  left_ = arena_.take_array<int32_t>(tokens);
-  narrowed_ = arena_.take_array<int32_t>(tokens);
 }
 
 void Layers::make_rope(const AttentionSpec& spec, int64_t positions) {
   Rope& rope = ropes_[{spec.rope->theta, spec.rope->dimensions, spec.rope->factor}];
   if (rope.cos) return;
   rope.half = spec.rope->dimensions / 2;
-  float* cos = arena_.take_array<float>(static_cast<uint64_t>(positions) * rope.half);
-  float* sin = arena_.take_array<float>(static_cast<uint64_t>(positions) * rope.half);
+  const size_t size = static_cast<size_t>(positions) * rope.half;
+  std::vector<float> cos(size), sin(size);
   for (int32_t i = 0; i < rope.half; ++i) {
     double frequency = std::pow(spec.rope->theta, -static_cast<double>(i) / rope.half) / spec.rope->factor;
     for (int64_t position = 0; position < positions; ++position) {
@@ -50,8 +49,12 @@ void Layers::make_rope(const AttentionSpec& spec, int64_t positions) {
       sin[position * rope.half + i] = static_cast<float>(std::sin(static_cast<double>(position) * frequency));
     }
   }
-  rope.cos = cos;
-  rope.sin = sin;
+  float *device_cos = arena_.take_array<float>(size), *device_sin = arena_.take_array<float>(size);
+  const Piece pieces[] = {{device_cos, cos.data(), size * sizeof(float)},
+                          {device_sin, sin.data(), size * sizeof(float)}};
+  ops_.upload(context_, pieces, 2);
+  rope.cos = device_cos;
+  rope.sin = device_sin;
 }
 
 Rope Layers::rope(const AttentionSpec& spec, bool query) const {
@@ -61,8 +64,9 @@ Rope Layers::rope(const AttentionSpec& spec, bool query) const {
 
 // ---- blocks ---------------------------------------------------------------------------------------------------------------
 
-void Layers::embed(Pass& pass, const int32_t* tokens, const StackSpec& spec, const StackWeights& weights) {
-  ops_.embed(context_, {tokens, nullptr, pass.tokens, weights.embedding, spec.embedding_scale, weights.positions,
+void Layers::embed(Pass& pass, const int32_t* tokens, const int32_t* chosen, const StackSpec& spec,
+                   const StackWeights& weights) {
+  ops_.embed(context_, {tokens, chosen, pass.tokens, weights.embedding, spec.embedding_scale, weights.positions,
                         pass.position, pass.x});
   pass.copied = false;
   if (weights.embedding_norm.on) {
@@ -80,13 +84,8 @@ void Layers::self_attention(Pass& pass, const Residual<AttentionSpec>& residual,
   add_keys(append, spec, block, keys);
   ops_.append(context_, append);
 
-  // What the mask allows, cut by the layer's window.
-  for (int32_t t = 0; t < pass.tokens; ++t) {
-    left_[t] = spec.window_back ? std::max(0, pass.index[t] - *spec.window_back) : 0;
-    narrowed_[t] = spec.window_ahead ? std::min(pass.right[t], pass.index[t] + *spec.window_ahead + 1) : pass.right[t];
-  }
   Tensor mixed = view(mixed_, pass.tokens, append.q.cols);
-  attend(pass, spec, block, append.q, keys, narrowed_, true, mixed);
+  attend(pass, spec, block, append.q, keys, true, mixed);
   close(pass, block.output, mixed, weights);
 }
 
@@ -97,9 +96,8 @@ void Layers::cross_attention(Pass& pass, const Residual<AttentionSpec>& residual
   AppendArgs append = project(pass, spec, weights);
   ops_.append(context_, append);
 
-  std::fill_n(left_, pass.tokens, 0);
   Tensor mixed = view(mixed_, pass.tokens, append.q.cols);
-  attend(pass, spec, block, append.q, keys, pass.source_right, false, mixed);
+  attend(pass, spec, block, append.q, keys, false, mixed);
   close(pass, block.output, mixed, weights);
 }
 
@@ -108,7 +106,7 @@ AppendArgs Layers::project(Pass& pass, const AttentionSpec& spec, const Residual
   const AttentionWeights& block = weights.block;
   AppendArgs append{};
   append.x = view(heads_, pass.tokens, block.input.weight.n);
-  product(block.input, input_of(pass, weights.pre), append.x, Activation::none, 1, false);
+  product(pass.decode_tokens, block.input, input_of(pass, weights.pre), append.x, Activation::none, 1, false);
   append.heads = spec.heads;
   append.head_dim = spec.head_dim;
   append.q_norm = block.query_norm;
@@ -131,32 +129,52 @@ void Layers::add_keys(AppendArgs& append, const AttentionSpec& spec, const Atten
   append.in_page = keys.token_in_page;
 }
 
-void Layers::attend(Pass& pass, const AttentionSpec& spec, const AttentionWeights& weights, Tensor query,
-                    const Keys& keys, const int32_t* right, bool self, Tensor out) {
+void Layers::attend(const Pass& pass, const AttentionSpec& spec, const AttentionWeights& weights, Tensor query,
+                    const Keys& keys, bool self, Tensor out) {
+  Mask mask{{}, pass.source_left, pass.source_right};
+  if (self)
+    mask = *std::find_if(pass.masks->begin(), pass.masks->end(),
+                         [&](const Mask& each) { return each.window == window_of(spec); });
   AttentionArgs args{};
-  args.q = query;
-  args.query_start = pass.query_start;
-  args.sequences = pass.sequences;
-  args.query_index = pass.index;
-  args.group = self ? nullptr : pass.group;
   args.heads = spec.heads;
   args.head_dim = spec.head_dim;
-  args.segment[0] = {keys.pool, keys.layer, keys.pages, keys.page_start, left_, right};
+  args.max_keys = self ? pass.max_keys : pass.max_source_keys;
   args.segments = 1;
   args.scale = spec.scale;
   args.softcap = spec.softcap;
+  // Parameter-free norms make |q| and |k| at most sqrt(head_dim); roundings on the way are well below 2 %.
+  const bool bounded =
+      weights.query_norm.on && weights.key_norm.on && !weights.query_norm.gain && !weights.key_norm.gain;
+  args.logit_bound = bounded ? 1.02f * std::abs(spec.scale) * static_cast<float>(spec.head_dim) : 0;
   args.bias = weights.relative_bias;
   args.reach = weights.reach;
   args.out_norm = weights.output_norm;
-  args.out = out;
-  ops_.attention(context_, args);
+  auto run = [&](RowKind kind, int32_t token, int32_t tokens, int32_t sequence, int32_t sequences) {
+    if (tokens == 0) return;
+    args.kind = kind;
+    args.q = query.slice(token, tokens);
+    args.out = out.slice(token, tokens);
+    args.query_start = pass.query_start;
+    args.sequence = pass.sequence + token;
+    args.sequences = sequences;
+    args.max_queries = kind == RowKind::decode ? 1 : pass.max_queries;
+    args.query_index = pass.index + token;
+    args.group = self || !pass.group ? nullptr : pass.group + sequence;
+    args.segment[0] = {keys.pool,         keys.layer,        keys.pages, keys.page_start + sequence,
+                       mask.left + token, mask.right + token};
+    ops_.attention(context_, args);
+  };
+  run(RowKind::decode, 0, pass.decode_tokens, 0, pass.decode_sequences);
+  run(RowKind::prefill, pass.decode_tokens, pass.tokens - pass.decode_tokens, pass.decode_sequences,
+      pass.sequences - pass.decode_sequences);
 }
 
 void Layers::feed_forward(Pass& pass, const Residual<FeedForwardSpec>& residual,
                           const ResidualWeights<FeedForwardWeights>& weights) {
   const Weight& input = weights.block.input.weight;
   Tensor inner = view(inner_, pass.tokens, input.gated ? input.n / 2 : input.n);
-  product(weights.block.input, input_of(pass, weights.pre), inner, residual.block.activation, 1, false);
+  product(pass.decode_tokens, weights.block.input, input_of(pass, weights.pre), inner, residual.block.activation, 1,
+          false);
   close(pass, weights.block.down, inner, weights);
 }
 
@@ -164,7 +182,7 @@ void Layers::append_source(const AttentionSpec& spec, const AttentionWeights& we
                            const int32_t* position, const Keys& keys) {
   AppendArgs append{};
   append.x = view(heads_, states.rows, weights.key_value.weight.n);
-  product(weights.key_value, states, append.x, Activation::none, 1, false);
+  product(0, weights.key_value, states, append.x, Activation::none, 1, false);
   append.head_dim = spec.head_dim;
   append.position = position;
   add_keys(append, spec, weights, keys);
@@ -192,10 +210,10 @@ template <typename Block>
 void Layers::close(Pass& pass, const LinearWeights& last, Tensor inner, const ResidualWeights<Block>& norms) {
   if (norms.post.on) {
     Tensor output = view(output_, pass.tokens, pass.x.cols);
-    product(last, inner, output, Activation::none, 1, false);
+    product(pass.decode_tokens, last, inner, output, Activation::none, 1, false);
     norm(norms.post, output, pass.x, {}, true);
   } else {
-    product(last, inner, pass.x, Activation::none, 1, true);
+    product(pass.decode_tokens, last, inner, pass.x, Activation::none, 1, true);
   }
   pass.copied = false;
   if (norms.after.on) {
@@ -205,9 +223,15 @@ void Layers::close(Pass& pass, const LinearWeights& last, Tensor inner, const Re
   }
 }
 
-void Layers::product(const LinearWeights& linear, Tensor x, Tensor out, Activation activation, float scale,
-                     bool accumulate) {
-  ops_.matmul(context_, {RowKind::prefill, x, linear.weight, linear.bias, activation, scale, accumulate, out});
+void Layers::product(int64_t decode, const LinearWeights& linear, Tensor x, Tensor out, Activation activation,
+                     float scale, bool accumulate) {
+  auto run = [&](RowKind kind, int64_t first, int64_t rows) {
+    if (rows == 0) return;
+    ops_.matmul(context_, {kind, x.slice(first, rows), linear.weight, linear.bias, activation, scale, accumulate,
+                           out.slice(first, rows)});
+  };
+  run(RowKind::decode, 0, decode);
+  run(RowKind::prefill, decode, x.rows - decode);
 }
 
 void Layers::norm(const NormWeights& norm, Tensor x, Tensor out, Tensor copy, bool accumulate) {

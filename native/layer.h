@@ -8,43 +8,21 @@
 
 #include "arena.h"
 #include "ops.h"
+#include "pass.h"
 #include "plan.h"
 #include "spec.h"
 #include "weights.h"
 
 namespace redllm {
 
-// The tokens that a pass runs over, and what each of them may see.
-struct Pass {
-  int32_t tokens = 0;
-  int32_t sequences = 0;
-  const int32_t* query_start = nullptr;  // [sequences + 1]
-  const int32_t* group = nullptr;        // [sequences] rows with one source, or null
-  int32_t* index = nullptr;              // [tokens] place among the row's own keys
-  int32_t* position = nullptr;           // [tokens] for rotations and position tables
-  int32_t* right = nullptr;              // [tokens] end of the own keys that the mask allows
-  int32_t* source_right = nullptr;       // [tokens] number of the source's keys
-  Tensor x;                              // f32 [tokens, width] the residual stream
-  bool copied = false;                   // the layers' input scratch holds x in the compute type
-};
-
-// Where one attention finds its keys, and where new ones go.
-struct Keys {
-  PagePool pool;
-  int32_t layer = 0;
-  const int32_t* pages = nullptr;
-  const int32_t* page_start = nullptr;     // [sequences]
-  const int32_t* token_page = nullptr;     // [tokens]
-  const int32_t* token_in_page = nullptr;  // [tokens]
-};
-
 class Layers {
  public:
   // Scratch for `tokens` tokens of either stack; tables of positions as far as the limits reach. Throws std::bad_alloc.
   Layers(const ModelSpec& spec, DType compute, const Ops& ops, Context* context, const StepLimits& limits);
 
-  // x = norm(table[tokens] * scale + positions).
-  void embed(Pass& pass, const int32_t* tokens, const StackSpec& spec, const StackWeights& weights);
+  // x = norm(table[tokens] * scale + positions). chosen: what the samples of the launch before chose, or null.
+  void embed(Pass& pass, const int32_t* tokens, const int32_t* chosen, const StackSpec& spec,
+             const StackWeights& weights);
   // Appends the pass's keys and values to `keys`, then attends to them.
   void self_attention(Pass& pass, const Residual<AttentionSpec>& spec, const ResidualWeights<AttentionWeights>& weights,
                       const Keys& keys);
@@ -56,15 +34,17 @@ class Layers {
   void append_source(const AttentionSpec& spec, const AttentionWeights& weights, Tensor states, const int32_t* position,
                      const Keys& keys);
 
-  void product(const LinearWeights& linear, Tensor x, Tensor out, Activation activation, float scale, bool accumulate);
+  // Rows [0, decode) are of kind decode, the rest of kind prefill.
+  void product(int64_t decode, const LinearWeights& linear, Tensor x, Tensor out, Activation activation, float scale,
+               bool accumulate);
   void norm(const NormWeights& norm, Tensor x, Tensor out, Tensor copy, bool accumulate);
 
  private:
   Tensor input_of(Pass& pass, const NormWeights& pre);
   AppendArgs project(Pass& pass, const AttentionSpec& spec, const ResidualWeights<AttentionWeights>& weights);
   void add_keys(AppendArgs& append, const AttentionSpec& spec, const AttentionWeights& weights, const Keys& keys);
-  void attend(Pass& pass, const AttentionSpec& spec, const AttentionWeights& weights, Tensor query, const Keys& keys,
-              const int32_t* right, bool self, Tensor out);
+  void attend(const Pass& pass, const AttentionSpec& spec, const AttentionWeights& weights, Tensor query,
+              const Keys& keys, bool self, Tensor out);
   template <typename Block>
   void close(Pass& pass, const LinearWeights& last, Tensor inner, const ResidualWeights<Block>& norms);
 
@@ -79,7 +59,6 @@ class Layers {
 
   // Widths are the greatest of both stacks; a pass takes views of its own shape.
   Tensor input_, heads_, query_, mixed_, inner_, output_;
-  int32_t *left_, *narrowed_;  // [tokens]
 };
 
 // A view of the first rows of scratch, in another shape.

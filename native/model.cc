@@ -5,8 +5,7 @@
 namespace redllm {
 
 Footprint footprint(const ModelSpec& spec, DType compute, Backend& backend) {
-  // Laying weights out takes address space, not memory: nothing is touched before the first byte is packed.
-  Weights weights(spec, compute, backend.ops(), backend.context(), {});
+  Weights weights(spec, compute, backend.ops(), backend.context(), {}, true);
   PageLayout layout = lay_out_pages(spec, compute);
   return {weights.packed_bytes(), layout.page_bytes(backend.ops()), layout.groups};
 }

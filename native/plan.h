@@ -7,7 +7,7 @@
 namespace redllm {
 
 struct Plan {
-  const int32_t* counts = nullptr;  // [sources, rows, samples, copies, histories]
+  const int32_t* counts = nullptr;  // [sources, rows, samples, copies, histories, decode rows]
 
   const int32_t* sourceStart = nullptr;
   const int32_t* sourceTokens = nullptr;
@@ -66,6 +66,8 @@ struct Plan {
   int32_t samples() const { return counts[2]; }
   int32_t copies() const { return counts[3]; }
   int32_t histories() const { return counts[4]; }
+  // The first so many rows are of RowKind::decode, the rest of RowKind::prefill.
+  int32_t decode_rows() const { return counts[5]; }
 
   // visit(name, pointer) for every array: how the addon binds them by name.
   template <typename Visit>

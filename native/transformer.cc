@@ -2,19 +2,24 @@
 
 #include <algorithm>
 #include <stdexcept>
-#include <string>
-
-#include "cpu/bf16.h"
 
 namespace redllm {
 namespace {
 
-void require(bool held, const char* what) {
-  if (!held) throw std::runtime_error(std::string("plan: ") + what);
+// Sizes to which launches of a recorded run are filled up: few enough that each is soon recorded, close enough that little is
+// computed in vain.
+int32_t bucket(int32_t count) {
+  int32_t power = 1;
+  while (power < count) power *= 2;
+  const int32_t between = power / 4 * 3;
+  return count <= between ? between : power;
 }
 
-int32_t pages_for(int32_t tokens) {
-  return (tokens + kPageTokens - 1) / kPageTokens;
+// Keys that a recorded run allows for: a power of two, so that a run serves until the longest row has doubled.
+int32_t key_bucket(int32_t keys) {
+  int32_t bound = 256;
+  while (bound < keys && bound < 1 << 30) bound *= 2;
+  return bound;
 }
 
 }  // namespace
@@ -29,49 +34,47 @@ Transformer::Transformer(const ModelSpec& spec, const Weights& weights, DType co
       limits_(limits),
       layout_(lay_out_pages(spec, compute)),
       arena_(ops, context),
-      layers_(spec, compute, ops, context, limits) {
-  int64_t tokens = std::max(limits.tokens, limits.source_tokens), width = spec.decoder.width;
+      layers_(spec, compute, ops, context, limits),
+      arrays_(ops, context),
+      rows_(arrays_, spec, limits, layout_),
+      samples_(arrays_, limits),
+      results_(arena_, ops, context, limits) {
   int32_t vocabulary = spec.target_vocabulary();
   if (vocabulary > kMaxVocabulary)
     throw std::runtime_error("model spec: the vocabulary is larger than sampling serves");
-  x_ = arena_.take_tensor(DType::f32, limits.tokens, width);
-  sampled_x_ = arena_.take_tensor(DType::f32, limits.samples, width);
-  sampled_input_ = arena_.take_tensor(compute, limits.samples, width);
+  if (vocabulary > weights.decoder.embedding.n)
+    throw std::runtime_error("model spec: the head has more tokens than the decoder's embedding");
+  x_ = arena_.take_tensor(DType::f32, limits.tokens, spec.decoder.width);
+  sampled_x_ = arena_.take_tensor(DType::f32, limits.samples, spec.decoder.width);
+  sampled_input_ = arena_.take_tensor(compute, limits.samples, spec.decoder.width);
   logits_ = arena_.take_tensor(DType::f32, limits.samples, vocabulary);
   history_ = arena_.take_array<int32_t>(2 * static_cast<uint64_t>(limits.rows) * vocabulary);
+  results_.bind(sample_args_);
+  if (spec.encoder) {
+    sources_ = std::make_unique<SourceInputs>(arrays_, spec, limits, layout_.cross_groups);
+    const AttentionSpec& attention = spec.encoder->layers[0].self.block;
+    int32_t pages = pages_for(limits.source_tokens) + limits.sources;
+    encoder_pages_ = {nullptr, compute, pages, 1, attention.kv_heads, attention.head_dim};
+    encoder_pages_.data = arena_.take(pages * ops.page_bytes(compute, 1, attention.kv_heads, attention.head_dim));
+    encoder_x_ = arena_.take_tensor(DType::f32, limits.source_tokens, spec.encoder->width);
+    encoder_final_ = arena_.take_tensor(compute, limits.source_tokens, spec.encoder->width);
+  }
+  arrays_.upload();
+}
 
-  for (int32_t** array :
-       {&pass_.index, &pass_.position, &pass_.right, &pass_.source_right, &tokens_, &token_in_page_}) {
-    *array = arena_.take_array<int32_t>(tokens);
-  }
-  source_start_ = arena_.take_array<int32_t>(limits.sources + 1);
-  for (size_t group = 0; group < layout_.groups.size(); ++group) {
-    token_page_.push_back(arena_.take_array<int32_t>(tokens));
-    page_start_.push_back(arena_.take_array<int32_t>(std::max(limits.rows, limits.sources)));
-  }
-  for (Samples& samples : samples_) {
-    uint64_t count = limits.samples, wide = count * limits.alternatives;
-    samples.token = arena_.take_array<int32_t>(count);
-    samples.rank = arena_.take_array<int32_t>(count);
-    samples.logprob = arena_.take_array<float>(count);
-    samples.top_token = arena_.take_array<int32_t>(wide);
-    samples.top_logprob = arena_.take_array<float>(wide);
-  }
-  if (!spec.encoder) return;
-  const AttentionSpec& attention = spec.encoder->layers[0].self.block;
-  int32_t pages = pages_for(limits.source_tokens) + limits.sources;
-  encoder_pages_ = {nullptr, compute, pages, 1, attention.kv_heads, attention.head_dim};
-  encoder_pages_.data = arena_.take(pages * ops.page_bytes(compute, 1, attention.kv_heads, attention.head_dim));
-  encoder_table_ = arena_.take_array<int32_t>(pages);
-  for (int32_t page = 0; page < pages; ++page) encoder_table_[page] = page;
-  encoder_x_ = arena_.take_tensor(DType::f32, limits.source_tokens, spec.encoder->width);
-  encoder_final_ = arena_.take_tensor(compute, limits.source_tokens, spec.encoder->width);
+Transformer::~Transformer() {
+  ops_.drop_runs(context_, reinterpret_cast<uintptr_t>(this));
 }
 
 void Transformer::reserve_pages(int32_t pages) {
   require(!pages_.data && pages > 0, "pages are reserved once, and at least one");
   pages_ = {nullptr, compute_, pages, layout_.layers, layout_.kv_heads, layout_.head_dim};
   pages_.data = arena_.take(static_cast<uint64_t>(pages) * layout_.page_bytes(ops_));
+}
+
+void Transformer::keep(bool on) {
+  keep_ = on;
+  if (on && !kept_logits_.data) kept_logits_ = arena_.take_tensor(DType::f32, logits_.rows, logits_.cols);
 }
 
 // ---- one step -------------------------------------------------------------------------------------------------------------
@@ -81,174 +84,123 @@ void Transformer::launch(const Plan& plan) {
   require(plan.sources() >= 0 && plan.sources() <= limits_.sources, "too many sources");
   require(plan.rows() >= 0 && plan.rows() <= limits_.rows, "too many rows");
   require(plan.samples() >= 0 && plan.samples() <= limits_.samples, "too many samples");
-  require(launched_ - collected_ < 2, "two steps are under way already");
-  if (plan.copies() > 0) ops_.copy_pages(context_, {pages_, plan.copyFrom, plan.copyTo, plan.copies()});
+  require(results_.under_way() < 2, "too many steps are under way");
+  require(plan.sources() == 0 || sources_, "a decoder-only model has no sources");
 
-  if (keep_) kept_encoder_.clear();
-  // Sources that stand side by side and are due for the same layers make one pass.
-  for (int32_t first = 0, last; first < plan.sources(); first = last) {
-    for (last = first + 1; last < plan.sources(); ++last) {
-      int32_t before = plan.sourceStart[last] - plan.sourceStart[last - 1];
-      if (plan.sourceFirstLayer[last] != plan.sourceFirstLayer[first] ||
-          plan.sourceLastLayer[last] != plan.sourceLastLayer[first] ||
-          plan.sourceState[last] != plan.sourceState[last - 1] + before) {
-        break;
-      }
-    }
-    encode(plan, first, last);
+  // What the ops will read, checked and sent in one piece.
+  int32_t padded = padded_rows(plan),
+          samples = padded > 0 && plan.samples() > 0 ? bucket(plan.samples()) : plan.samples();
+  int32_t vocabulary = spec_.target_vocabulary();
+  if (plan.sources() > 0) sources_->fill(plan, weights_.encoder.embedding.n, pages_.pages);
+  if (plan.rows() > 0) {
+    rows_.fill(plan, std::max(padded, plan.rows()), weights_.decoder.embedding.n, pages_.pages, results_.count());
+    samples_.fill(plan, samples, vocabulary, sample_args_);
   }
-  if (plan.rows() > 0) decode(plan);
-  sample(plan);
-  ++launched_;
+  const int32_t *copy_from = arrays_.send_from(copy_from_, plan.copyFrom, plan.copies()),
+                *copy_to = arrays_.send_from(copy_to_, plan.copyTo, plan.copies());
+  arrays_.upload();
+  if (arrays_.grown()) ops_.drop_runs(context_, reinterpret_cast<uintptr_t>(this));
+
+  results_.begin(keep_);
+  if (plan.copies() > 0) ops_.copy_pages(context_, {pages_, copy_from, copy_to, plan.copies()});
+  if (plan.sources() > 0)
+    for (SourceRun& run : sources_->runs()) encode(run);
+  for (int32_t i = 0; i < plan.histories(); ++i) {
+    int32_t start = plan.historyStart[i];
+    ops_.set_history(context_, {history_, vocabulary, plan.historySlot[i], samples_.history_tokens() + start,
+                                plan.historyStart[i + 1] - start, plan.historyPrompt[i]});
+  }
+  if (plan.rows() > 0) run_rows(padded, samples);
+  results_.end(plan.samples(),
+               plan.samples() > 0 ? *std::max_element(plan.alternatives, plan.alternatives + plan.samples()) : 0);
+  check_device();
 }
 
 void Transformer::collect(const Plan& plan) {
-  require(collected_ < launched_, "no step is under way");
-  const Samples& samples = samples_[collected_++ % 2];
-  size_t count = static_cast<size_t>(samples.count), wide = count * static_cast<size_t>(limits_.alternatives);
-  std::copy_n(samples.token, count, plan.outToken);
-  std::copy_n(samples.rank, count, plan.outRank);
-  std::copy_n(samples.logprob, count, plan.outLogprob);
-  std::copy_n(samples.top_token, wide, plan.outTopToken);
-  std::copy_n(samples.top_logprob, wide, plan.outTopLogprob);
+  require(results_.under_way() > 0, "no step is under way");
+  results_.collect(plan);
+  check_device();
+}
+
+void Transformer::check_device() const {
+  if (const char* failure = ops_.error(context_)) throw std::runtime_error(failure);
+}
+
+// Rows to which a step that only decodes is filled up, so that it is one of few sizes and can be recorded; 0: it is run as it is.
+int32_t Transformer::padded_rows(const Plan& plan) const {
+  int32_t rows = plan.rows();
+  if (ops_.host_memory || keep_ || rows == 0 || plan.decode_rows() != rows || plan.rowStart[rows] != rows) return 0;
+  int32_t padded = bucket(rows);
+  return padded <= std::min(limits_.rows, limits_.tokens) && bucket(std::max(1, plan.samples())) <= limits_.samples
+             ? padded
+             : 0;
+}
+
+// The decoder and the samples of a step; as one recorded run where it was filled up.
+void Transformer::run_rows(int32_t padded, int32_t samples) {
+  Pass pass = rows_.pass();
+  // What a launch's shape follows from, and no more: these are the run's key.
+  pass.max_keys = std::min(key_bucket(pass.max_keys), limits_.max_target);
+  pass.max_source_keys = std::min(key_bucket(pass.max_source_keys), limits_.max_source);
+  if (padded > 0) {
+    uint64_t key = (static_cast<uint64_t>(padded) << 40) ^ (static_cast<uint64_t>(samples) << 52) ^
+                   (static_cast<uint64_t>(pass.max_keys) << 20) ^ static_cast<uint64_t>(pass.max_source_keys);
+    if (ops_.begin_run(context_, reinterpret_cast<uintptr_t>(this), key)) return;
+  }
+  decode(pass);
+  if (samples > 0) sample(pass.tokens, samples);
+  if (padded > 0) ops_.end_run(context_);
 }
 
 // ---- encoder --------------------------------------------------------------------------------------------------------------
 
-void Transformer::encode(const Plan& plan, int32_t first, int32_t last) {
-  require(spec_.encoder.has_value(), "a decoder-only model has no sources");
+void Transformer::encode(SourceRun& run) {
   const StackSpec& spec = *spec_.encoder;
   const StackWeights& weights = weights_.encoder;
-  int32_t begin = plan.sourceStart[first], tokens = plan.sourceStart[last] - begin;
-  int64_t state = plan.sourceState[first];
-  int32_t from_layer = plan.sourceFirstLayer[first], to_layer = plan.sourceLastLayer[first];
-  int32_t layers = static_cast<int32_t>(spec.layers.size());
-  require(tokens > 0 && state >= 0 && state + tokens <= limits_.source_tokens,
-          "sources leave the encoder's state buffer");
-  require(from_layer >= 0 && from_layer <= to_layer && to_layer <= layers, "no such range of layers");
-
-  Pass pass = pass_;
-  prepare_sources(plan, first, last, pass);
-  pass.x = encoder_x_.slice(state, tokens);
-  if (from_layer == 0) layers_.embed(pass, plan.sourceTokens + begin, spec, weights);
-  Keys keys{encoder_pages_, 0, encoder_table_, page_start_[0], token_page_[0], token_in_page_};
-  for (int32_t i = from_layer; i < to_layer; ++i) {
-    layers_.self_attention(pass, spec.layers[i].self, weights.layers[i].self, keys);
+  Pass& pass = run.pass;
+  pass.x = encoder_x_.slice(run.state, pass.tokens);
+  run.keys.pool = encoder_pages_;
+  if (run.first_layer == 0) layers_.embed(pass, run.tokens, nullptr, spec, weights);
+  for (int32_t i = run.first_layer; i < run.last_layer; ++i) {
+    layers_.self_attention(pass, spec.layers[i].self, weights.layers[i].self, run.keys);
     layers_.feed_forward(pass, spec.layers[i].feed_forward, weights.layers[i].feed_forward);
   }
-  if (to_layer < layers) return;
+  if (run.last_layer < static_cast<int32_t>(spec.layers.size())) return;
 
-  Tensor final = encoder_final_.slice(state, tokens);
+  Tensor final = encoder_final_.slice(run.state, pass.tokens);
   if (weights.final_norm.on) {
     layers_.norm(weights.final_norm, pass.x, final, {}, false);
   } else {
     ops_.gather(context_, {pass.x, nullptr, final});
   }
-  if (keep_) {
-    for (int64_t i = 0; i < final.rows * final.cols; ++i) {
-      bool wide = final.type == DType::f32;
-      kept_encoder_.push_back(wide ? final.as<float>()[i] : cpu::float_from_bf16(final.as<uint16_t>()[i]));
-    }
-  }
-  fill_cross_pages(plan, first, last, state);
+  results_.keep_encoder(final);
+  fill_cross_pages(run);
 }
 
-void Transformer::prepare_sources(const Plan& plan, int32_t first, int32_t last, Pass& pass) {
-  int32_t begin = plan.sourceStart[first], page = 0;
-  for (int32_t s = first; s < last; ++s) {
-    int32_t length = plan.sourceStart[s + 1] - plan.sourceStart[s];
-    require(length > 0 && length <= limits_.max_source, "a source has no token, or too many");
-    page_start_[0][s - first] = page;
-    source_start_[s - first] = plan.sourceStart[s] - begin;
-    for (int32_t j = 0, t = plan.sourceStart[s] - begin; j < length; ++j, ++t) {
-      int32_t token = plan.sourceTokens[begin + t];
-      require(token >= 0 && token < weights_.encoder.embedding.n, "a source token is not in the vocabulary");
-      pass.index[t] = pass.position[t] = j;
-      pass.right[t] = length;
-      token_page_[0][t] = page + j / kPageTokens;
-      token_in_page_[t] = j % kPageTokens;
-    }
-    page += pages_for(length);
-  }
-  pass.sequences = last - first;
-  pass.tokens = source_start_[pass.sequences] = plan.sourceStart[last] - begin;
-  pass.query_start = source_start_;
-}
-
-void Transformer::fill_cross_pages(const Plan& plan, int32_t first, int32_t last, int64_t state) {
-  int32_t groups = layout_.cross_groups, self_groups = static_cast<int32_t>(layout_.groups.size()) - groups;
-  int32_t begin = plan.sourceStart[first], tokens = plan.sourceStart[last] - begin;
-  for (int32_t s = first; s < last; ++s) {
-    for (int32_t group = 0; group < groups; ++group) {
-      const int32_t* table = plan.sourcePages + plan.sourcePageStart[s * groups + group];
-      for (int32_t t = plan.sourceStart[s]; t < plan.sourceStart[s + 1]; ++t) {
-        int32_t page = table[(t - plan.sourceStart[s]) / kPageTokens];
-        require(page >= 0 && page < pages_.pages, "a source has a page that does not exist");
-        token_page_[self_groups + group][t - begin] = page;
-      }
-    }
-  }
+void Transformer::fill_cross_pages(const SourceRun& run) {
+  int32_t self_groups = static_cast<int32_t>(layout_.groups.size()) - layout_.cross_groups;
   for (size_t i = 0; i < spec_.decoder.layers.size(); ++i) {
     if (!spec_.decoder.layers[i].cross) continue;
     PagePlace place = layout_.cross[i];
-    Keys keys{pages_, place.layer, nullptr, nullptr, token_page_[place.group], token_in_page_};
+    Keys keys{
+        pages_, place.layer, nullptr, nullptr, run.cross_pages[place.group - self_groups], run.keys.token_in_page};
     layers_.append_source(spec_.decoder.layers[i].cross->block, weights_.decoder.layers[i].cross.block,
-                          encoder_final_.slice(state, tokens), pass_.position, keys);
+                          encoder_final_.slice(run.state, run.pass.tokens), run.pass.position, keys);
   }
 }
 
 // ---- decoder --------------------------------------------------------------------------------------------------------------
 
-void Transformer::prepare_rows(const Plan& plan) {
-  int32_t groups = static_cast<int32_t>(layout_.groups.size()), self_groups = groups - layout_.cross_groups;
-  const Samples& before = samples_[(launched_ + 1) % 2];
-  for (int32_t row = 0; row < plan.rows(); ++row) {
-    int32_t index = plan.rowIndex[row], length = plan.rowStart[row + 1] - plan.rowStart[row];
-    require(index >= 0 && length > 0 && index + length <= limits_.max_target, "a row is too long");
-    require(plan.rowPosition[row] >= 0 && plan.rowPosition[row] + length <= limits_.max_source + limits_.max_target,
-            "a row stands at no position");
-    require(plan.rowPrefix[row] <= index + length, "a prompt that sees itself whole was cut");
-    for (int32_t group = 0; group < groups; ++group) page_start_[group][row] = plan.rowPageStart[row * groups + group];
-    for (int32_t j = 0, t = plan.rowStart[row]; j < length; ++j, ++t) {
-      int32_t token = plan.tokens[t];
-      if (token < 0) {
-        require(~token < before.count, "a token refers to a sample that was not taken");
-        token = before.token[~token];
-      }
-      require(token >= 0 && token < weights_.decoder.embedding.n, "a token is not in the vocabulary");
-      tokens_[t] = token;
-      pass_.index[t] = index + j;
-      pass_.position[t] = plan.rowPosition[row] + j;
-      pass_.right[t] = std::max(index + j + 1, plan.rowPrefix[row]);
-      pass_.source_right[t] = plan.rowSourceLength[row];
-      token_in_page_[t] = (index + j) % kPageTokens;
-      for (int32_t group = 0; group < self_groups; ++group) {
-        int32_t page = plan.rowPages[page_start_[group][row] + (index + j) / kPageTokens];
-        require(page >= 0 && page < pages_.pages, "a row has a page that does not exist");
-        token_page_[group][t] = page;
-      }
-    }
-  }
-}
-
-void Transformer::decode(const Plan& plan) {
-  int32_t tokens = plan.rowStart[plan.rows()];
-  require(tokens <= limits_.tokens, "too many tokens");
-  prepare_rows(plan);
-  Pass pass = pass_;
-  pass.tokens = tokens;
-  pass.sequences = plan.rows();
-  pass.query_start = plan.rowStart;
-  pass.group = plan.rowGroup;
-  pass.x = view(x_, tokens, spec_.decoder.width);
-
-  layers_.embed(pass, tokens_, spec_.decoder, weights_.decoder);
+void Transformer::decode(Pass& pass) {
+  pass.x = view(x_, pass.tokens, spec_.decoder.width);
+  layers_.embed(pass, rows_.tokens(), results_.chosen(), spec_.decoder, weights_.decoder);
   for (size_t i = 0; i < spec_.decoder.layers.size(); ++i) {
     const LayerSpec& layer = spec_.decoder.layers[i];
     const LayerWeights& weights = weights_.decoder.layers[i];
     auto keys = [&](PagePlace place) {
-      return Keys{pages_,        place.layer, plan.rowPages, page_start_[place.group], token_page_[place.group],
-                  token_in_page_};
+      Keys keys = rows_.keys(place);
+      keys.pool = pages_;
+      return keys;
     };
     layers_.self_attention(pass, layer.self, weights.self, keys(layout_.self[i]));
     if (layer.cross) layers_.cross_attention(pass, *layer.cross, weights.cross, keys(layout_.cross[i]));
@@ -256,72 +208,26 @@ void Transformer::decode(const Plan& plan) {
   }
 }
 
-// ---- head -----------------------------------------------------------------------------------------------------------------
-
-void Transformer::sample(const Plan& plan) {
-  Samples& out = samples_[launched_ % 2];
-  out.count = plan.samples();
-  if (keep_) kept_logits_.clear();
-  for (int32_t i = 0; i < plan.histories(); ++i) {
-    require(plan.historySlot[i] >= 0 && plan.historySlot[i] < limits_.rows, "no such history slot");
-    int32_t start = plan.historyStart[i];
-    ops_.set_history(context_, {history_, spec_.target_vocabulary(), plan.historySlot[i], plan.historyTokens + start,
-                                plan.historyStart[i + 1] - start, plan.historyPrompt[i]});
-  }
-  if (out.count == 0) return;
-
-  int32_t width = spec_.decoder.width, tokens = plan.rowStart[plan.rows()], vocabulary = spec_.target_vocabulary();
-  for (int32_t i = 0; i < out.count; ++i) {
-    require(plan.sampleToken[i] >= 0 && plan.sampleToken[i] < tokens, "a sample of no token");
-    require(plan.alternatives[i] <= limits_.alternatives, "too many alternatives");
-    require(plan.sampleSlot[i] < limits_.rows, "no such history slot");
-    require(plan.forced[i] < vocabulary, "a forced token is not in the vocabulary");
-    for (int32_t j = plan.biasStart[i]; j < plan.biasStart[i + 1]; ++j) {
-      require(plan.biasTokens[j] >= 0 && plan.biasTokens[j] < vocabulary, "a biased token is not in the vocabulary");
-    }
-    for (int32_t j = plan.allowStart[i]; j < plan.allowStart[i + 1]; ++j) {
-      require(plan.allowTokens[j] >= 0 && plan.allowTokens[j] < vocabulary,
-              "an allowed token is not in the vocabulary");
-    }
-  }
-  Tensor x = view(sampled_x_, out.count, width), input = view(sampled_input_, out.count, width);
-  Tensor logits = view(logits_, out.count, vocabulary), all = view(x_, tokens, width);
+// Every sample is of kind decode, of whatever kind its row is: the head is bound by the traffic of its weights.
+void Transformer::sample(int32_t tokens, int32_t count) {
+  int32_t width = spec_.decoder.width, vocabulary = spec_.target_vocabulary();
+  Tensor x = view(sampled_x_, count, width), input = view(sampled_input_, count, width);
+  Tensor logits = view(logits_, count, vocabulary), all = view(x_, tokens, width);
   if (weights_.decoder.final_norm.on) {
-    ops_.gather(context_, {all, plan.sampleToken, x});
+    ops_.gather(context_, {all, samples_.token(), x});
     layers_.norm(weights_.decoder.final_norm, x, input, {}, false);
   } else {
-    ops_.gather(context_, {all, plan.sampleToken, input});
+    ops_.gather(context_, {all, samples_.token(), input});
   }
-  layers_.product(weights_.head, input, logits, Activation::none, spec_.head.scale, false);
-  if (keep_) kept_logits_.assign(logits.as<float>(), logits.as<float>() + logits.rows * logits.cols);
-
-  SampleArgs args{};
+  layers_.product(count, weights_.head, input, logits, Activation::none, spec_.head.scale, false);
+  if (keep_) {
+    Tensor kept = view(kept_logits_, count, vocabulary);
+    ops_.gather(context_, {logits, nullptr, kept});
+    results_.keep_logits(kept);
+  }
+  SampleArgs args = sample_args_;
   args.logits = logits;
-  args.slot = plan.sampleSlot;
   args.history = history_;
-  args.temperature = plan.temperature;
-  args.top_p = plan.topP;
-  args.min_p = plan.minP;
-  args.repetition = plan.repetition;
-  args.presence = plan.presence;
-  args.frequency = plan.frequency;
-  args.top_k = plan.topK;
-  args.seed = plan.seed;
-  args.step = plan.step;
-  args.forced = plan.forced;
-  args.alternatives = plan.alternatives;
-  args.candidates = plan.candidates;
-  args.bias_start = plan.biasStart;
-  args.bias_token = plan.biasTokens;
-  args.bias_value = plan.biasValues;
-  args.allow_start = plan.allowStart;
-  args.allow_token = plan.allowTokens;
-  args.max_alternatives = limits_.alternatives;
-  args.token = out.token;
-  args.logprob = out.logprob;
-  args.rank = out.rank;
-  args.top_token = out.top_token;
-  args.top_logprob = out.top_logprob;
   ops_.sample(context_, args);
 }
 

@@ -56,12 +56,13 @@ int64_t Weights::Item::elements() const {
   return count_of(ref);
 }
 
-Weights::Weights(const ModelSpec& spec, DType compute, const Ops& ops, Context* context, WeightSource source)
+Weights::Weights(const ModelSpec& spec, DType compute, const Ops& ops, Context* context, WeightSource source,
+                 bool counting)
     : ops_(ops),
       context_(context),
       compute_(compute),
       source_(std::move(source)),
-      arena_(ops, context),
+      arena_(ops, context, counting),
       files_(std::make_unique<StoredFiles>()) {
   if (spec.encoder) encoder = lay_out_stack(*spec.encoder);
   decoder = lay_out_stack(spec.decoder);
@@ -119,8 +120,8 @@ AttentionWeights Weights::lay_out_attention(const AttentionSpec& spec, bool cros
       Item item;
       item.ref = spec.relative_bias->table;
       item.relative_bias = &*spec.relative_bias;
-      item.table = arena_.take_array<float>(static_cast<uint64_t>(spec.heads) * (2 * attention.reach + 1));
-      table = item.table;
+      item.vector = arena_.take_array<float>(static_cast<uint64_t>(spec.heads) * (2 * attention.reach + 1));
+      table = item.vector;
       items_.push_back(item);
     }
     attention.relative_bias = table;
@@ -236,21 +237,24 @@ void Weights::load_rows(const Item& item, int64_t row, int64_t rows) {
 
 void Weights::load_vector(const Item& item) {
   int64_t count = item.elements();
+  std::vector<float> values(static_cast<size_t>(count));
   if (source_.random && count == item.ref.shape.back()) {
-    bool gain = item.ref.name.ends_with("weight");
-    for (int64_t i = 0; i < count; ++i) item.vector[i] = gain ? 1.0f : 0.0f;
-    return;
+    std::fill(values.begin(), values.end(), item.ref.name.ends_with("weight") ? 1.0f : 0.0f);
+  } else {
+    DType type;
+    int64_t cols = item.ref.shape.back();
+    const void* from = source_rows(item.ref, 0, count / cols, cols, &type);
+    for (int64_t i = 0; i < count; ++i) values[static_cast<size_t>(i)] = element(from, type, i);
+    if (item.relative_bias) {
+      std::vector<float> buckets = std::move(values);
+      values.resize(static_cast<size_t>(cols) * (2 * relative_reach(*item.relative_bias) + 1));
+      fill_relative_bias(*item.relative_bias, static_cast<int32_t>(cols), buckets.data(), values.data());
+    } else {
+      for (float& value : values) value = (value + item.add) * item.scale;
+    }
   }
-  DType type;
-  int64_t cols = item.ref.shape.back();
-  const void* from = source_rows(item.ref, 0, count / cols, cols, &type);
-  if (item.relative_bias) {
-    std::vector<float> buckets(static_cast<size_t>(count));
-    for (int64_t i = 0; i < count; ++i) buckets[static_cast<size_t>(i)] = element(from, type, i);
-    fill_relative_bias(*item.relative_bias, static_cast<int32_t>(cols), buckets.data(), item.table);
-    return;
-  }
-  for (int64_t i = 0; i < count; ++i) item.vector[i] = (element(from, type, i) + item.add) * item.scale;
+  Piece piece{item.vector, values.data(), values.size() * sizeof(float)};
+  ops_.upload(context_, &piece, 1);
 }
 
 void Weights::load_some(uint64_t bytes) {
@@ -273,6 +277,7 @@ void Weights::load_some(uint64_t bytes) {
     loaded_ += taken;
     left -= std::min(left, taken);
   }
+  if (const char* failure = ops_.error(context_)) throw std::runtime_error(failure);
   if (done()) {
     files_ = std::make_unique<StoredFiles>();
     piece_.clear();

@@ -75,8 +75,9 @@ class StoredFiles;
 
 class Weights {
  public:
-  // Lays everything out; no weight is read yet. Throws std::bad_alloc.
-  Weights(const ModelSpec& spec, DType compute, const Ops& ops, Context* context, WeightSource source);
+  // Lays everything out; no weight is read yet. counting: for packed_bytes() alone, without any memory. Throws std::bad_alloc.
+  Weights(const ModelSpec& spec, DType compute, const Ops& ops, Context* context, WeightSource source,
+          bool counting = false);
   ~Weights();
 
   // Reads and packs about `bytes` of the checkpoint's bytes; done() after the last piece. Throws std::runtime_error where a file
@@ -97,11 +98,10 @@ class Weights {
     WeightRef ref;
     Weight matrix;  // matrix.data != null: rows go to `first` and on
     int32_t first = 0;
-    float* vector = nullptr;  // else: values + add, times scale
+    float* vector = nullptr;  // else: where the backend keeps them: values + add, times scale
     float add = 0;
     float scale = 1;
-    const RelativeBiasSpec* relative_bias = nullptr;  // else: buckets become a table by distance
-    float* table = nullptr;
+    const RelativeBiasSpec* relative_bias = nullptr;  // the values are of buckets, and become a table by distance
     int64_t elements() const;
   };
 

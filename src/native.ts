@@ -59,7 +59,7 @@ export interface NativeModel {
   collect(): void;
   /** Keeps what `read` returns; costs a copy a step. For tests and probes. */
   keep(on: boolean): void;
-  /** Of the last step: logits [samples, vocabulary] of the model, or final encoder states [source tokens, width]. */
+  /** Of the last step collected: logits [samples, vocabulary] of the model, or final encoder states [source tokens, width]. */
   read(what: 'logits' | 'encoder'): Float32Array;
   /** Releases everything; any call after it throws. */
   free(): void;
