@@ -2,14 +2,17 @@
 // are trusted: TypeScript checked them. C++ exceptions become JavaScript errors. Every object carries a type tag, so that a
 // method called on something else throws instead of reading wild memory. Nothing is global: an environment (a Worker) that
 // goes away takes its own objects along.
+#include <dlfcn.h>
 #include <napi.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
 
 #include "cpu/backend.h"
 #include "cpu/isa.h"
+#include "device_library.h"
 #include "model.h"
 #include "value.h"
 
@@ -90,6 +93,34 @@ auto guarded(Napi::Env env, Body body) {
   }
 }
 
+// What has failed on a device stays failed: throws its sentence.
+void check(Backend& backend) {
+  const char* failure = backend.ops().error(backend.context());
+  if (failure != nullptr) throw std::runtime_error(failure);
+}
+
+// The CUDA library: the path that was given, or its place beside this addon.
+std::string library_path(const Napi::Value& given) {
+  if (given.IsString()) {
+    std::string path = given.As<Napi::String>().Utf8Value();
+    if (!path.empty()) return path;
+  }
+  Dl_info addon;
+  if (dladdr(reinterpret_cast<void*>(&library_path), &addon) == 0 || addon.dli_fname == nullptr) return {};
+  std::string path = addon.dli_fname;
+  return path.substr(0, path.rfind('/') + 1) + "libredllm_cuda.so";
+}
+
+constexpr const char* kCudaPrefix = "cuda:";
+
+std::shared_ptr<Backend> open_backend(const std::string& device, const std::string& isa, int32_t threads,
+                                      const std::string& library) {
+  if (device.starts_with(kCudaPrefix)) {
+    return DeviceLibrary(library).open(std::stoi(device.substr(std::string(kCudaPrefix).size())));
+  }
+  return std::make_shared<cpu::Backend>(threads > 0 ? threads : cpu::default_threads(), isa.c_str());
+}
+
 class ModelObject : public Napi::ObjectWrap<ModelObject> {
  public:
   static Napi::Function define(Napi::Env env) {
@@ -120,6 +151,7 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
     return guarded(info.Env(), [&] {
       Weights& weights = model(info).weights();
       weights.load_some(static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value()));
+      check(model(info).backend());
       Napi::Object progress = Napi::Object::New(info.Env());
       progress["done"] = Napi::Number::New(info.Env(), static_cast<double>(weights.loaded_bytes()));
       progress["total"] = Napi::Number::New(info.Env(), static_cast<double>(weights.total_bytes()));
@@ -128,7 +160,10 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
   }
 
   void reserve_pages(const Napi::CallbackInfo& info) {
-    guarded(info.Env(), [&] { model(info).transformer().reserve_pages(info[0].As<Napi::Number>().Int32Value()); });
+    guarded(info.Env(), [&] {
+      model(info).transformer().reserve_pages(info[0].As<Napi::Number>().Int32Value());
+      check(model(info).backend());
+    });
   }
 
   void bind(const Napi::CallbackInfo& info) {
@@ -159,11 +194,17 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
   }
 
   void launch(const Napi::CallbackInfo& info) {
-    guarded(info.Env(), [&] { ready(info).transformer().launch(plan_); });
+    guarded(info.Env(), [&] {
+      ready(info).transformer().launch(plan_);
+      check(model(info).backend());
+    });
   }
 
   void collect(const Napi::CallbackInfo& info) {
-    guarded(info.Env(), [&] { ready(info).transformer().collect(plan_); });
+    guarded(info.Env(), [&] {
+      ready(info).transformer().collect(plan_);
+      check(model(info).backend());
+    });
   }
 
   void keep(const Napi::CallbackInfo& info) { model(info).transformer().keep(info[0].As<Napi::Boolean>().Value()); }
@@ -200,15 +241,17 @@ class RuntimeObject : public Napi::ObjectWrap<RuntimeObject> {
         env, "NativeRuntime",
         {InstanceAccessor<&RuntimeObject::device>("device"), InstanceAccessor<&RuntimeObject::threads>("threads"),
          InstanceMethod<&RuntimeObject::footprint>("footprint"), InstanceMethod<&RuntimeObject::load>("load"),
-         InstanceMethod<&RuntimeObject::free>("free")});
+         InstanceMethod<&RuntimeObject::memory>("memory"), InstanceMethod<&RuntimeObject::free>("free")});
   }
 
   explicit RuntimeObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<RuntimeObject>(info) {
     info.This().As<Napi::Object>().TypeTag(&kRuntimeTag);
     guarded(info.Env(), [&] {
-      int32_t threads = info[1].As<Napi::Number>().Int32Value();
-      std::string isa = info[0].As<Napi::String>().Utf8Value();
-      backend_ = std::make_shared<cpu::Backend>(threads > 0 ? threads : cpu::default_threads(), isa.c_str());
+      const Napi::Object options = info[0].As<Napi::Object>();
+      device_ = options.Get("device").As<Napi::String>().Utf8Value();
+      backend_ =
+          open_backend(device_, options.Get("isa").As<Napi::String>().Utf8Value(),
+                       options.Get("threads").As<Napi::Number>().Int32Value(), library_path(options.Get("library")));
     });
   }
 
@@ -222,7 +265,9 @@ class RuntimeObject : public Napi::ObjectWrap<RuntimeObject> {
   }
 
   Napi::Value device(const Napi::CallbackInfo& info) {
-    return Napi::String::New(info.Env(), backend(info)->ops().name);
+    const std::string name = backend(info)->ops().name;
+    const size_t end = std::min(name.find(' '), name.size());  // "cuda" becomes "cuda:0"
+    return Napi::String::New(info.Env(), device_ == "cpu" ? name : device_ + name.substr(end));
   }
 
   Napi::Value threads(const Napi::CallbackInfo& info) {
@@ -259,10 +304,32 @@ class RuntimeObject : public Napi::ObjectWrap<RuntimeObject> {
     });
   }
 
+  Napi::Value memory(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&] {
+      uint64_t free = 0, total = 0;
+      Backend& from = *backend(info);
+      from.ops().memory(from.context(), &free, &total);
+      check(from);
+      Napi::Object result = Napi::Object::New(info.Env());
+      result["free"] = Napi::Number::New(info.Env(), static_cast<double>(free));
+      result["total"] = Napi::Number::New(info.Env(), static_cast<double>(total));
+      return Napi::Value(result);
+    });
+  }
+
   void free(const Napi::CallbackInfo&) { backend_.reset(); }
 
   std::shared_ptr<Backend> backend_;
+  std::string device_;
 };
+
+Napi::Object report(Napi::Env env, const std::string& name, bool available, const std::string& detail) {
+  Napi::Object device = Napi::Object::New(env);
+  device["name"] = Napi::String::New(env, name);
+  device["available"] = Napi::Boolean::New(env, available);
+  device["detail"] = Napi::String::New(env, detail);
+  return device;
+}
 
 Napi::Value devices(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
@@ -270,19 +337,23 @@ Napi::Value devices(const Napi::CallbackInfo& info) {
   for (cpu::Isa isa : {cpu::Isa::avx512, cpu::Isa::avx2, cpu::Isa::plain}) {
     const char* name = cpu::isa_name(isa);
     bool available = cpu::ops_for(name) != nullptr;
-    Napi::Object device = Napi::Object::New(env);
-    device["name"] = Napi::String::New(env, std::string("cpu ") + name);
-    device["available"] = Napi::Boolean::New(env, available);
-    device["detail"] =
-        Napi::String::New(env, available ? "ready" : "this processor, or this build, does not have these instructions");
-    list[list.Length()] = device;
+    list[list.Length()] =
+        report(env, std::string("cpu ") + name, available,
+               available ? "ready" : "this processor, or this build, does not have these instructions");
+  }
+  DeviceLibrary library(library_path(info[0]));
+  const int32_t count = library.count();
+  if (count == 0) list[list.Length()] = report(env, "cuda", false, library.why());
+  for (int32_t i = 0; i < count; ++i) {
+    std::string detail;
+    const bool available = library.describe(i, &detail);
+    list[list.Length()] = report(env, kCudaPrefix + std::to_string(i), available, detail);
   }
   return list;
 }
 
 Napi::Value create_runtime(const Napi::CallbackInfo& info) {
-  Napi::Object options = info[0].As<Napi::Object>();
-  return info.Env().GetInstanceData<Constructors>()->runtime.New({options.Get("isa"), options.Get("threads")});
+  return info.Env().GetInstanceData<Constructors>()->runtime.New({info[0]});
 }
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {

@@ -29,4 +29,26 @@ struct DeviceLibraryEntry {
   bool (*synchronize)(Context*);
 };
 
+// Such a library, opened. It is never closed: what a driver started cannot be stopped.
+class DeviceLibrary {
+ public:
+  // path: absolute. Where the library cannot be used, why() says so and nothing else may be called but count().
+  explicit DeviceLibrary(const std::string& path);
+
+  // Empty, or a sentence.
+  const std::string& why() const { return why_; }
+  const char* build() const { return entry_->build; }
+
+  // Devices that it finds; 0 where there is none, and then why() says why.
+  int32_t count();
+  // Whether device `index`, below count(), can compute, and what it is or why not.
+  bool describe(int32_t index, std::string* text) const;
+  // Throws std::runtime_error with the reason where the device cannot be opened.
+  std::shared_ptr<Backend> open(int32_t index);
+
+ private:
+  const DeviceLibraryEntry* entry_ = nullptr;
+  std::string why_;
+};
+
 }  // namespace redllm

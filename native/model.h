@@ -31,6 +31,7 @@ class Model {
   Weights& weights() { return weights_; }
   Transformer& transformer() { return transformer_; }
   const StepLimits& limits() const { return limits_; }
+  Backend& backend() { return *backend_; }
 
  private:
   std::shared_ptr<Backend> backend_;

@@ -1,0 +1,110 @@
+// The table of the CUDA backend, and the one symbol that its library exports.
+#include "cuda/backend.cuh"
+
+#include <cstdio>
+
+#include "cuda/ops/ops_internal.cuh"
+#include "cuda/runs.cuh"
+#include "device_library.h"
+
+namespace redllm::cuda {
+
+// Until every op has landed.
+#define REDLLM_NOT_YET(result, op, ...) __attribute__((weak)) result op(__VA_ARGS__)
+REDLLM_NOT_YET(uint64_t, weight_bytes, DType, int32_t, int32_t, bool);
+REDLLM_NOT_YET(uint64_t, page_bytes, DType, int32_t, int32_t, int32_t);
+REDLLM_NOT_YET(void, pack, Context*, const PackArgs&);
+REDLLM_NOT_YET(void, embed, Context*, const EmbedArgs&);
+REDLLM_NOT_YET(void, gather, Context*, const GatherArgs&);
+REDLLM_NOT_YET(void, norm, Context*, const NormArgs&);
+REDLLM_NOT_YET(void, matmul, Context*, const MatmulArgs&);
+REDLLM_NOT_YET(void, append, Context*, const AppendArgs&);
+REDLLM_NOT_YET(void, attention, Context*, const AttentionArgs&);
+REDLLM_NOT_YET(void, copy_pages, Context*, const CopyPagesArgs&);
+REDLLM_NOT_YET(void, set_history, Context*, const HistoryArgs&);
+REDLLM_NOT_YET(void, sample, Context*, const SampleArgs&);
+
+bool succeeded(Context* context, cudaError_t code, const char* what) {
+  if (code == cudaSuccess) return true;
+  cudaGetLastError();
+  if (context->runs != nullptr && context->runs->recording()) {
+    context->runs->spoil();
+  } else if (context->failure[0] == '\0') {
+    std::snprintf(context->failure, sizeof context->failure, "CUDA device %d failed at %s: %s (%s)", context->device,
+                  what, cudaGetErrorString(code), cudaGetErrorName(code));
+  }
+  return false;
+}
+
+bool make_current(Context* context) {
+  return succeeded(context, cudaSetDevice(context->device), "choosing the device");
+}
+
+namespace {
+
+const char* error(Context* context) {
+  return context->failure[0] == '\0' ? nullptr : context->failure;
+}
+
+bool synchronize(Context* context) {
+  return make_current(context) &&
+         succeeded(context, cudaStreamSynchronize(context->stream), "waiting for the device") &&
+         context->failure[0] == '\0';
+}
+
+const Ops kTable = {
+    .abi = kOpsAbi,
+#if defined(REDLLM_EMU)
+    .name = "cuda emulated",
+#else
+    .name = "cuda",
+#endif
+    .host_memory = false,
+    .allocate = allocate,
+    .release = release,
+    .memory = memory,
+    .upload = upload,
+    .download = download,
+    .wait = wait,
+    .begin_run = begin_run,
+    .end_run = end_run,
+    .drop_runs = drop_runs,
+    .error = error,
+    .weight_bytes = weight_bytes,
+    .pack = pack,
+    .page_bytes = page_bytes,
+    .embed = embed,
+    .gather = gather,
+    .norm = norm,
+    .matmul = matmul,
+    .append = append,
+    .attention = attention,
+    .copy_pages = copy_pages,
+    .set_history = set_history,
+    .sample = sample,
+};
+
+const DeviceLibraryEntry kEntry = {
+    .abi = kOpsAbi,
+    .size = sizeof(DeviceLibraryEntry),
+#if defined(REDLLM_EMU)
+    .build = "emulated on the CPU",
+#else
+    .build = REDLLM_CUDA_BUILD,
+#endif
+    .ops = &kTable,
+    .count = count_devices,
+    .describe = describe_device,
+    .open = open_device,
+    .close = close_device,
+    .allocate_shared = allocate_shared,
+    .release_shared = release_shared,
+    .synchronize = synchronize,
+};
+
+}  // namespace
+}  // namespace redllm::cuda
+
+extern "C" __attribute__((visibility("default"))) const redllm::DeviceLibraryEntry* redllm_device_library() {
+  return &redllm::cuda::kEntry;
+}
