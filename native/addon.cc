@@ -248,7 +248,7 @@ class RuntimeObject : public Napi::ObjectWrap<RuntimeObject> {
     info.This().As<Napi::Object>().TypeTag(&kRuntimeTag);
     guarded(info.Env(), [&] {
       const Napi::Object options = info[0].As<Napi::Object>();
-      device_ = options.Get("device").As<Napi::String>().Utf8Value();
+      if (options.Has("device")) device_ = options.Get("device").As<Napi::String>().Utf8Value();
       backend_ =
           open_backend(device_, options.Get("isa").As<Napi::String>().Utf8Value(),
                        options.Get("threads").As<Napi::Number>().Int32Value(), library_path(options.Get("library")));
@@ -320,7 +320,7 @@ class RuntimeObject : public Napi::ObjectWrap<RuntimeObject> {
   void free(const Napi::CallbackInfo&) { backend_.reset(); }
 
   std::shared_ptr<Backend> backend_;
-  std::string device_;
+  std::string device_ = "cpu";
 };
 
 Napi::Object report(Napi::Env env, const std::string& name, bool available, const std::string& detail) {
