@@ -53,6 +53,9 @@ class StepArrays {
     return array.device;
   }
 
+  // Forgets what was queued: a step whose plan was refused half-way.
+  void drop() { pieces_.clear(); }
+
   void upload() {
     if (!pieces_.empty()) ops_.upload(context_, pieces_.data(), static_cast<int32_t>(pieces_.size()));
     pieces_.clear();

@@ -88,6 +88,7 @@ void Transformer::launch(const Plan& plan) {
   require(plan.sources() == 0 || sources_, "a decoder-only model has no sources");
 
   // What the ops will read, checked and sent in one piece.
+  arrays_.drop();
   int32_t padded = padded_rows(plan),
           samples = padded > 0 && plan.samples() > 0 ? bucket(plan.samples()) : plan.samples();
   int32_t vocabulary = spec_.target_vocabulary();

@@ -81,8 +81,8 @@ class Bench {
       note(encode, seconds([&] { red.encode(*redllm_, source_, 0, kRedllm.layers); }));
       note(prompt, seconds([&] { dec.decode(*decllm_, source_, 0, 0); }));
       note(stream, seconds([&] { read_stream(); }));
-      note(red_step, seconds([&] { red.decode(*redllm_, {5}, i + 2, kSource); }));
-      note(dec_step, seconds([&] { dec.decode(*decllm_, {5}, kSource + i + 2, 0); }));
+      note(red_step, seconds([&] { red.generate(*redllm_, 5, i + 2, kSource); }));
+      note(dec_step, seconds([&] { dec.generate(*decllm_, 5, kSource + i + 2, 0); }));
     }
     double element = static_cast<double>(size_of(compute_)), d = kRedllm.width;
     double matrix = 2.0 * kSource * 4096 * 1024 / median(product) / 1e9;

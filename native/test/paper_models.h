@@ -154,10 +154,11 @@ class OneRow {
     counts_[0] = 0;
   }
 
-  // Runs tokens from cache index `index` on and returns the greedy next token.
+  // Runs tokens from cache index `index` on and returns the greedy next token. kind: of all of them.
   int32_t decode(Model& model, const std::vector<int32_t>& tokens, int32_t index, int32_t source_length,
-                 int32_t prefix = 0) {
+                 int32_t prefix = 0, RowKind kind = RowKind::prefill) {
     counts_[1] = counts_[2] = 1;
+    counts_[5] = kind == RowKind::decode ? 1 : 0;
     plan.tokens = tokens.data();
     row_start_[1] = static_cast<int32_t>(tokens.size());
     index_ = index;
@@ -169,6 +170,11 @@ class OneRow {
     return token_;
   }
 
+  // One token that was generated.
+  int32_t generate(Model& model, int32_t token, int32_t index, int32_t source_length) {
+    return decode(model, {token}, index, source_length, 0, RowKind::decode);
+  }
+
   Plan plan;
 
  private:
@@ -178,7 +184,7 @@ class OneRow {
   }
 
   int32_t table_, groups_;
-  int32_t counts_[5] = {}, source_start_[2] = {}, row_start_[2] = {}, bias_start_[2] = {};
+  int32_t counts_[6] = {}, source_start_[2] = {}, row_start_[2] = {}, bias_start_[2] = {};
   int32_t zero_ = 0, none_ = -1, first_layer_ = 0, last_layer_ = 0, index_ = 0, position_ = 0, prefix_ = 0,
           source_length_ = 0, sampled_ = 0, token_ = 0, rank_ = 0;
   uint32_t seed_[2] = {};

@@ -40,7 +40,7 @@ std::vector<float> run(Model& model, bool encoder, int32_t prefix, const Cut& cu
     next = row.decode(model, {prompt.begin() + index, prompt.begin() + index + length}, index, source_length, prefix);
     index += length;
   }
-  for (int32_t step = 0; step < 5; ++step) next = row.decode(model, {next}, index++, source_length, prefix);
+  for (int32_t step = 0; step < 5; ++step) next = row.generate(model, next, index++, source_length);
   return model.transformer().kept_logits();
 }
 
