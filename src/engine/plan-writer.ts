@@ -87,9 +87,11 @@ export class PlanWriter implements SampleResults {
     // Rows that read one source stand side by side.
     let group = -1;
     let before: Source | null = null;
+    let decodes = 0;
     fits(rows.length, plan.rowIndex, 'rows');
     for (let i = 0; i < rows.length; i++) {
-      const { sequence, start, count } = rows[i]!;
+      const { sequence, kind, start, count } = rows[i]!;
+      if (kind === 'decode') decodes++;
       const { source } = sequence.request;
       const sourceLength = source?.tokens.length ?? 0;
       fits(token + count, plan.tokens, 'tokens');
@@ -111,6 +113,7 @@ export class PlanWriter implements SampleResults {
     plan.rowStart[rows.length] = token;
     plan.rowPageStart[table] = page;
     plan.counts[COUNT.rows] = rows.length;
+    plan.counts[COUNT.decodeRows] = decodes;
   }
 
   /** @returns where the next table begins */

@@ -6,7 +6,7 @@
 import type { StepLimits } from '../native.ts';
 
 /** Places of the counts in `counts`. */
-export const COUNT = { sources: 0, rows: 1, samples: 2, copies: 3, histories: 4, used: 5 } as const;
+export const COUNT = { sources: 0, rows: 1, samples: 2, copies: 3, histories: 4, decodeRows: 5, used: 6 } as const;
 
 const ints = {
   counts: 'how many of each, see COUNT',
@@ -20,7 +20,7 @@ const ints = {
   sourcePageStart:
     '[sources * cross groups + 1] where each table begins in sourcePages, source by source, group by group',
   sourcePages: 'cross pages that receive the keys and values',
-  // Decoder rows: [rows]
+  // Decoder rows: [rows]. The first counts[decodeRows] are of kind decode, the others of kind prefill (row-kind.ts).
   rowStart: '[rows + 1] where each row begins in tokens',
   tokens: 'ids; a negative value v means what sample ~v of the step before chose',
   rowIndex: '[rows] index of its first token of this step in its self K/V',

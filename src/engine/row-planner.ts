@@ -3,6 +3,7 @@ import type { Caches } from './caches.ts';
 import type { EncoderRuns } from './encoder-runs.ts';
 import type { ModelLimits } from './limits.ts';
 import type { PageTables } from './page-tables.ts';
+import { kindEnd, kindOf } from './row-kind.ts';
 import { firstQueryNeeded, scoresOf, tokensWithin } from './scoring.ts';
 import type { Request, Sequence } from './sequence.ts';
 import type { Step } from './step.ts';
@@ -45,7 +46,9 @@ export class RowPlanner {
       if (finish !== null || dormant || decoding || this.#waitsForLeader(sequence)) continue;
       this.#attach(sequence);
       // Beams decode together: one that is computed anew waits before its last token for the others.
-      const due = sequence.pending - (request.beams !== null && sequence.generated.length > 0 ? 1 : 0);
+      const left = sequence.pending - (request.beams !== null && sequence.generated.length > 0 ? 1 : 0);
+      // What follows a prompt that is computed anew runs in the next step: it is of the other kind.
+      const due = Math.min(left, kindEnd(sequence, sequence.computed, limits.wholePrompts) - sequence.computed);
       if (due === 0) continue;
       // What sees each other is computed whole; what follows it can be cut.
       const prefix = limits.wholePrompts ? Math.max(0, request.prefix - sequence.computed) : 0;
@@ -83,8 +86,9 @@ export class RowPlanner {
 
   /** False: there is no memory for it. */
   #addRow(step: Step, sequence: Sequence, count: number): boolean {
-    const { tables, now } = this.#parts;
+    const { limits, tables, now } = this.#parts;
     const start = sequence.computed;
+    const kind = kindOf(sequence, start, limits.wholePrompts);
     const sampled = start + count === sequence.length;
     const scored = sequence.request.scored > 0 ? scoresOf(sequence, start, count) : 0;
     const history = sampled && sequence.slot >= 0 && !sequence.historySet ? sequence.length : 0;
@@ -96,7 +100,7 @@ export class RowPlanner {
     step.histories -= history;
     step.left -= count;
     step.scores -= scored;
-    step.rows.push({ sequence, start, count, sampled, scored });
+    step.rows.push({ sequence, kind, start, count, sampled, scored });
     sequence.request.started ??= now();
     return true;
   }

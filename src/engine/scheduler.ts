@@ -145,8 +145,7 @@ export class Scheduler implements MemoryOwner {
       const request = this.#open.waiting.first;
       fits = this.#admit(request) && this.#rows.fill(step, request);
     }
-    // Attention reads the keys of a source once for rows that stand side by side.
-    if (limits.encoder && !inOrder(step.rows)) step.rows.sort((a, b) => sourceOf(a) - sourceOf(b));
+    if (!inOrder(step.rows)) step.rows.sort(compareRows);
     if (step.empty) {
       tables.copied(step.copies);
       this.#step = null;
@@ -322,8 +321,14 @@ export class Scheduler implements MemoryOwner {
 }
 
 function inOrder(rows: readonly StepRow[]): boolean {
-  for (let i = 1; i < rows.length; i++) if (sourceOf(rows[i - 1]!) > sourceOf(rows[i]!)) return false;
+  for (let i = 1; i < rows.length; i++) if (compareRows(rows[i - 1]!, rows[i]!) > 0) return false;
   return true;
+}
+
+/** By kind, as the plan has them; then by source: attention reads its keys once for rows that stand side by side. */
+function compareRows(a: StepRow, b: StepRow): number {
+  if (a.kind !== b.kind) return a.kind === 'decode' ? -1 : 1;
+  return sourceOf(a) - sourceOf(b);
 }
 
 function sourceOf({ sequence }: StepRow): number {

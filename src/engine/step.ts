@@ -2,10 +2,13 @@
 import type { EncoderRun } from './encoder-runs.ts';
 import { historyTokens, type ModelLimits } from './limits.ts';
 import type { PageCopy } from './page-tables.ts';
+import type { RowKind } from './row-kind.ts';
 import type { Request, Sequence } from './sequence.ts';
 
 export interface StepRow {
   readonly sequence: Sequence;
+  /** Of all its tokens. */
+  readonly kind: RowKind;
   /** Its tokens [start, start + count) are computed in this step. */
   readonly start: number;
   readonly count: number;
