@@ -1,0 +1,144 @@
+// Products of rows of prompts, in bf16, where no library serves: tokens are the 16-row side of mma.sync, weights the 8-column side. Each
+// output is one accumulator over ascending k, whatever the tile, so that tiles may follow the number of rows.
+#include "cuda/ops/matmul_internal.cuh"
+
+namespace redllm::cuda {
+
+namespace {
+
+constexpr int kStages = 3;
+constexpr int kPieces = kWeightK / 8;  // 16-byte pieces of a row of a tile: one unit of K
+constexpr int kRowBytes = kPieces * 16;
+constexpr int kGroupTiles = 8;  // tiles of tokens whose blocks run side by side with the same weights
+
+// Pieces of 8 consecutive rows lie in different banks, for the copies and for load_matrices.
+__device__ __forceinline__ int place(int row, int piece) {
+  return row * kRowBytes + (piece ^ (row & 7)) * 16;
+}
+
+// A tile: kDown x kAcross warps, each of kM 16-row tiles of tokens by kN 8-row tiles of weights.
+template <int kM, int kN, int kDown, int kAcross>
+struct Shape {
+  static constexpr int kTokens = kDown * kM * 16;
+  static constexpr int kWeights = kAcross * kN * 8;
+  static constexpr int kThreads = kDown * kAcross * kWarp;
+  static constexpr int kStageBytes = (kTokens + kWeights) * kRowBytes;
+};
+
+// Copies unit `unit` of K: rows [first, first + kRows) of a matrix of `rows` rows. Beyond its rows and its k are zeros.
+template <int kRows, int kThreads>
+__device__ __forceinline__ void copy_tile(char* to, const uint16_t* from, int64_t first, int64_t rows, int64_t pitch,
+                                          int64_t end_k, int64_t unit) {
+  const int piece = static_cast<int>(threadIdx.x) % kPieces;
+  const int64_t k = unit * kWeightK + piece * 8;
+#pragma unroll
+  for (int i = 0; i < kRows * kPieces / kThreads; ++i) {
+    const int row = static_cast<int>(threadIdx.x) / kPieces + i * (kThreads / kPieces);
+    const bool valid = first + row < rows && k < end_k;
+    copy_async(to + place(row, piece), valid ? from + (first + row) * pitch + k : from, valid);
+  }
+}
+
+// One unit of K: sums += x w^T.
+template <int kM, int kN>
+__device__ __forceinline__ void multiply_unit(float (&sums)[kM][kN][4], const char* tokens, const char* weights) {
+  const int lane = threadIdx.x % kWarp;
+#pragma unroll
+  for (int step = 0; step < kWeightK / 16; ++step) {
+    uint32_t a[kM][4], b[kN / 2][4];
+#pragma unroll
+    for (int i = 0; i < kM; ++i) load_matrices(a[i], tokens + place(i * 16 + lane % 16, step * 2 + lane / 16));
+#pragma unroll
+    for (int j = 0; j < kN / 2; ++j)
+      load_matrices(b[j], weights + place(j * 16 + lane / 16 * 8 + lane % 8, step * 2 + lane / 8 % 2));
+#pragma unroll
+    for (int i = 0; i < kM; ++i)
+#pragma unroll
+      for (int j = 0; j < kN; ++j) multiply_add(sums[i][j], a[i], b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
+  }
+}
+
+template <int kM, int kN, int kDown, int kAcross>
+__global__ void __launch_bounds__(kDown * kAcross * kWarp) prefill_kernel(Product p) {
+  using Tile = Shape<kM, kN, kDown, kAcross>;
+  const int64_t down = (p.rows + Tile::kTokens - 1) / Tile::kTokens;
+  const int64_t across = (p.weight_rows + Tile::kWeights - 1) / Tile::kWeights;
+  // Blocks go down kGroupTiles tiles of tokens, then to the next tile of weights: neighbours find both in the second-level cache.
+  const int64_t group = blockIdx.x / (kGroupTiles * across), in_group = blockIdx.x % (kGroupTiles * across);
+  const int64_t height = down - group * kGroupTiles < kGroupTiles ? down - group * kGroupTiles : kGroupTiles;
+  const int64_t token0 = (group * kGroupTiles + in_group % height) * Tile::kTokens;
+  const int64_t row0 = in_group / height * Tile::kWeights;
+
+  char* shared = shared_memory();
+  const int units = static_cast<int>(p.weight_k / kWeightK);
+  const auto copy = [&](int unit) {
+    if (unit < units) {
+      char* tokens = shared + unit % kStages * Tile::kStageBytes;
+      copy_tile<Tile::kTokens, Tile::kThreads>(tokens, static_cast<const uint16_t*>(p.x), token0, p.rows, p.k, p.k,
+                                               unit);
+      copy_tile<Tile::kWeights, Tile::kThreads>(tokens + Tile::kTokens * kRowBytes, static_cast<const uint16_t*>(p.w),
+                                                row0, p.weight_rows, p.weight_k, p.weight_k, unit);
+    }
+    copy_async_commit();
+  };
+  for (int i = 0; i < kStages - 1; ++i) copy(i);
+
+  const int warp = threadIdx.x / kWarp, warp_token = warp / kAcross * kM * 16, warp_row = warp % kAcross * kN * 8;
+  float sums[kM][kN][4] = {};
+  for (int unit = 0; unit < units; ++unit) {
+    copy_async_wait<kStages - 2>();
+    sync_block();
+    copy(unit + kStages - 1);
+    const char* tokens = shared + unit % kStages * Tile::kStageBytes;
+    // Rows of a warp start at multiples of 8, so that place() is the same counted from there.
+    multiply_unit<kM, kN>(sums, tokens + warp_token * kRowBytes, tokens + (Tile::kTokens + warp_row) * kRowBytes);
+  }
+
+  const Epilogue& e = p.epilogue;
+  const int lane = threadIdx.x % kWarp, quad_row = lane / 4, quad_column = lane % 4;
+#pragma unroll
+  for (int i = 0; i < kM; ++i)
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int64_t row = token0 + warp_token + i * 16 + half * 8 + quad_row;
+      if (row >= p.rows) continue;
+      const int64_t physical = row0 + warp_row + quad_column * 2;
+      if (e.gated) {
+#pragma unroll
+        for (int j = 0; j < kN; j += 2) {
+          const float* gate = sums[i][j] + half * 2;
+          const float* value = sums[i][j + 1] + half * 2;
+          finish_gated_pair(e, row, (row0 + warp_row) / 2 + j * 4 + quad_column * 2, gate[0], gate[1], value[0],
+                            value[1]);
+        }
+      } else {
+#pragma unroll
+        for (int j = 0; j < kN; ++j)
+          finish_pair(e, row, physical + j * 8, sums[i][j][half * 2], sums[i][j][half * 2 + 1]);
+      }
+    }
+}
+
+template <int kM, int kN, int kDown, int kAcross>
+int64_t tiles(const Product& p) {
+  using Tile = Shape<kM, kN, kDown, kAcross>;
+  return ((p.rows + Tile::kTokens - 1) / Tile::kTokens) * ((p.weight_rows + Tile::kWeights - 1) / Tile::kWeights);
+}
+
+template <int kM, int kN, int kDown, int kAcross>
+void launch_prefill(Context* context, const Product& product) {
+  using Tile = Shape<kM, kN, kDown, kAcross>;
+  launch(context, "a product of prompts", prefill_kernel<kM, kN, kDown, kAcross>,
+         dim3(static_cast<unsigned>(tiles<kM, kN, kDown, kAcross>(product))), Tile::kThreads,
+         size_t{kStages} * Tile::kStageBytes, product);
+}
+
+}  // namespace
+
+void prefill_tiles(Context* context, const Product& product) {
+  // 128 x 128, or 64 x 64 where that would leave multiprocessors idle.
+  tiles<4, 4, 2, 4>(product) >= context->multiprocessors ? launch_prefill<4, 4, 2, 4>(context, product)
+                                                         : launch_prefill<2, 4, 2, 2>(context, product);
+}
+
+}  // namespace redllm::cuda
