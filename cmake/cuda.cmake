@@ -92,7 +92,7 @@ else()
 endif()
 
 set_source_files_properties(${CUDA_SOURCES} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-x;c++")
-add_library(redllm_cuda_emu SHARED ${CUDA_SOURCES})
+add_library(redllm_cuda_emu SHARED ${CUDA_SOURCES} native/cuda/emu/order.cc)
 target_link_libraries(redllm_cuda_emu PRIVATE cuda_emu)
 target_link_options(redllm_cuda_emu PRIVATE -Wl,--exclude-libs,ALL -Wl,--version-script=${CUDA_EXPORTS})
 set_target_properties(redllm_cuda_emu PROPERTIES LINK_DEPENDS ${CUDA_EXPORTS})

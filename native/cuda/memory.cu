@@ -3,8 +3,10 @@
 
 namespace redllm::cuda {
 
+constexpr uint64_t kBeyondAnyDevice = uint64_t{1} << 48;  // what a runtime may call an invalid argument
+
 void* allocate(Context* context, uint64_t bytes) {
-  if (!make_current(context)) return nullptr;
+  if (bytes >= kBeyondAnyDevice || !make_current(context)) return nullptr;
   void* data = nullptr;
   const cudaError_t code = cudaMalloc(&data, bytes == 0 ? 1 : bytes);
   if (code == cudaErrorMemoryAllocation) {

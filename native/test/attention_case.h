@@ -1,7 +1,7 @@
 // One attention call with everything it reads: made at random, written to pages by the op `append`, and computed again in double.
 #pragma once
 
-#include "guarded.h"
+#include "append_case.h"
 
 namespace redllm::test {
 
@@ -24,7 +24,7 @@ struct AttentionCase {
   RowKind kind = RowKind::prefill;
   std::vector<float> q, bias, gain;
   CaseSegment segment[2];
-  float scale = 1, softcap = 0;
+  float scale = 1, softcap = 0, logit_bound = 0;
   int32_t reach = 0;
   bool grouped = false;
   bool normed = false;  // by `gain`, where there is one
@@ -58,6 +58,7 @@ struct AttentionCase {
     }
     a.scale = scale;
     a.softcap = softcap;
+    a.logit_bound = logit_bound;
     a.bias = bias.empty() ? nullptr : bias.data();
     a.reach = reach;
     a.out_norm = {normed, kEps, gain.empty() ? nullptr : gain.data()};
@@ -138,6 +139,8 @@ inline AttentionCase part(const AttentionCase& c, int32_t sequence, int32_t firs
     return std::vector(all.begin() + first * width, all.begin() + last * width);
   };
   AttentionCase one;
+  one.kind = c.kind;
+  one.logit_bound = c.logit_bound;
   one.kv_heads = c.kv_heads, one.shared = c.shared, one.head_dim = c.head_dim, one.segments = c.segments;
   one.query_start = {0, last - first};
   one.query_index = cut(c.query_index, 1);
@@ -158,8 +161,9 @@ inline AttentionCase part(const AttentionCase& c, int32_t sequence, int32_t firs
   return one;
 }
 
-// The naive loop, in double over the keys and values as the pool's type rounds them.
-inline std::vector<double> reference(const AttentionCase& c) {
+// The naive loop, in double over the keys and values as the pool's type rounds them. `rounds_both`: queries and probabilities are
+// rounded to the pool's type too, as tensor cores take them.
+inline std::vector<double> reference(const AttentionCase& c, bool rounds_both = false) {
   std::vector<double> out(c.q.size());
   const int32_t dim = c.head_dim;
   for (int32_t sequence = 0; sequence < c.sequences(); ++sequence)
@@ -174,7 +178,8 @@ inline std::vector<double> reference(const AttentionCase& c) {
           for (int32_t key = std::max(0, s.left[t]); key < s.right[t]; ++key) {
             const float* k = s.x[sequence].data() + (int64_t{key} * 2 * c.kv_heads + h / c.shared) * dim;
             double logit = 0;
-            for (int32_t d = 0; d < dim; ++d) logit += double(c.q[at + d]) * rounded(k[d], s.type);
+            for (int32_t d = 0; d < dim; ++d)
+              logit += double(rounds_both ? rounded(c.q[at + d], s.type) : c.q[at + d]) * rounded(k[d], s.type);
             logit *= c.scale;
             if (c.softcap != 0) logit = c.softcap * std::tanh(logit / c.softcap);
             if (i == 0 && !c.bias.empty())
@@ -188,8 +193,9 @@ inline std::vector<double> reference(const AttentionCase& c) {
         const double top = *std::max_element(logits.begin(), logits.end());
         double sum = 0, square = 0;
         for (size_t j = 0; j < logits.size(); ++j) {
-          const double p = std::exp(logits[j] - top);
+          double p = std::exp(logits[j] - top);
           sum += p;
+          if (rounds_both) p = rounded(static_cast<float>(p), types[j]);
           for (int32_t d = 0; d < dim; ++d) out[at + d] += p * rounded(values[j][d], types[j]);
         }
         for (int32_t d = 0; d < dim; ++d) square += (out[at + d] /= sum) * out[at + d];
@@ -198,6 +204,123 @@ inline std::vector<double> reference(const AttentionCase& c) {
         for (int32_t d = 0; d < dim; ++d) out[at + d] *= factor * (c.gain.empty() ? 1 : c.gain[d]);
       }
   return out;
+}
+
+// By the rule of FlashAttention's tests: twice the error of a reference in the same type (three times with a soft-cap, whose tanh
+// is an approximation there), but no less than what a few roundings make of a sum of few terms.
+inline double attention_bound(const Backend& backend, const AttentionCase& c, const std::vector<double>& want) {
+  const double out = c.out == DType::f32 ? 0 : 4e-3;
+  if (!on_device(backend)) return out == 0 ? 3e-6 : out;
+  if (c.segment[0].type == DType::f32) return out + 2e-5;
+  const auto same_type = reference(c, true);
+  const double error = relative_error(same_type.data(), want.data(), want.size());
+  return out + std::max((c.softcap != 0 ? 3 : 2) * error, 6e-3);
+}
+
+struct AttentionSizes {
+  int32_t sequences = 4, queries = 50, keys = 60, long_keys = 400;
+};
+
+inline AttentionCase random_attention_case(Backend& backend, Random& random, const AttentionSizes& sizes) {
+  AttentionCase c;
+  c.kind = static_cast<RowKind>(random.integer(0, 1));
+  c.kv_heads = static_cast<int32_t>(random.integer(1, 2));
+  c.shared = static_cast<int32_t>(coin(random) ? 1 : random.integer(1, emulated(backend) ? 3 : 5));
+  if (random.integer(0, 15) == 0) c.kv_heads = 1, c.shared = 16;
+  c.head_dim = any_head_dim(random);
+  c.segments = random.integer(0, 2) == 0 ? 2 : 1;
+  c.scale = 1 / std::sqrt(static_cast<float>(c.head_dim));
+  c.softcap = random.integer(0, 2) == 0 ? 3.0f : 0;
+  c.out = random.integer(0, 2) == 0 ? DType::bf16 : DType::f32;
+  c.grouped = random.integer(0, 2) == 0;
+  const bool long_keys = random.integer(0, 3) == 0;
+  const int32_t sequences = static_cast<int32_t>(random.integer(1, sizes.sequences));
+  std::vector<int32_t> same_as[2];
+  for (CaseSegment& segment : c.segment) segment.type = any_type(random);
+  if (on_device(backend)) c.segment[1].type = c.segment[0].type;
+  for (int32_t i = 0; i < sequences; ++i) {
+    const int32_t most = coin(random) ? 1 : c.head_dim > 100 ? sizes.queries / 2 : sizes.queries;
+    const int32_t queries = edge_size(random, random.integer(0, 3) == 0 ? 0 : 1, most);
+    const bool follows = i > 0 && coin(random);
+    c.group.push_back(follows && c.group.back() >= 0 ? c.group.back() : coin(random) ? i : -1);
+    const bool twin = i > 0 && c.group[i] >= 0 && c.group[i] == c.group[i - 1];
+    for (int32_t s = 0; s < c.segments; ++s) {
+      CaseSegment& segment = c.segment[s];
+      const int64_t width = int64_t{2} * c.kv_heads * c.head_dim;
+      same_as[s].push_back(twin && s == 0 ? i - 1 : -1);
+      const int32_t keys = twin && s == 0
+                               ? segment.keys.back()
+                               : std::max(queries, edge_size(random, 0, long_keys ? sizes.long_keys : sizes.keys));
+      segment.keys.push_back(keys);
+      segment.x.push_back(twin && s == 0 ? segment.x.back() : random.reals(static_cast<size_t>(keys * width)));
+      set_mask(segment, static_cast<Mask>(random.integer(0, 5)), keys, queries, random);
+    }
+    c.query_start.push_back(c.query_start.back() + queries);
+    for (int32_t t = 0; t < queries; ++t) c.query_index.push_back(c.segment[0].keys.back() - queries + t);
+  }
+  c.q = random.reals(static_cast<size_t>(c.tokens()) * c.heads() * c.head_dim, 4);
+  if (coin(random)) {
+    c.reach = static_cast<int32_t>(random.integer(0, 2) == 0 ? random.integer(0, 9) : random.integer(10, 200));
+    c.bias = random.reals(static_cast<size_t>(c.heads()) * (2 * c.reach + 1), 2);
+  }
+  if (coin(random)) c.gain = random.reals(c.head_dim);
+  c.normed = coin(random);
+  // |q| <= 4 and |k| <= 1 an element; the soft-cap only lessens it. The bias comes on top.
+  if (random.integer(0, 2) == 0)
+    c.logit_bound = c.scale * 4 * static_cast<float>(c.head_dim) + (c.bias.empty() ? 0 : 2);
+  for (int32_t s = 0; s < c.segments; ++s) lay_out(backend, c, c.segment[s], same_as[s], random);
+  return c;
+}
+
+inline std::vector<float> attend(Backend& backend, AttentionCase& c) {
+  Output out(c.out, c.tokens(), int64_t{c.heads()} * c.head_dim);
+  backend.ops().attention(backend.context(), c.args(out.tensor()));
+  CHECK(out.intact());
+  return out.values();
+}
+
+// Whether `part` has the bits of `whole` from `first` on.
+inline bool matches(const std::vector<float>& part, const std::vector<float>& whole, int64_t first) {
+  return part.empty() || std::memcmp(part.data(), whole.data() + first, part.size() * sizeof(float)) == 0;
+}
+
+// Against the naive loop, and the promises of company: `thorough`: for every sequence, else for one of them.
+inline void check_attention(Backend& backend, Backend& twin, AttentionCase& c, Random& random, bool thorough) {
+  const auto got = attend(backend, c);
+  const auto want = reference(c);
+  const double error = relative_error(got.data(), want.data(), got.size()), bound = attention_bound(backend, c, want);
+  if (!CHECK(error < bound))
+    std::fprintf(
+        stderr,
+        "  %s kind %d sequences %d tokens %d heads %d of %d dim %d types %d %d segments %d out %d bias %d cap %g "
+        "bound %g grouped %d normed %d: error %g, at most %g\n",
+        backend.ops().name, int(c.kind), c.sequences(), c.tokens(), c.heads(), c.kv_heads, c.head_dim,
+        int(c.segment[0].type), int(c.segment[1].type), c.segments, int(c.out), int(!c.bias.empty()), double(c.softcap),
+        double(c.logit_bound), c.grouped, c.normed, error, bound);
+  CHECK(same_bits(attend(twin, c), got));
+  const int64_t width = int64_t{c.heads()} * c.head_dim;
+  const int32_t chosen = static_cast<int32_t>(random.integer(0, c.sequences() - 1));
+  for (int32_t s = thorough ? 0 : chosen; s < (thorough ? c.sequences() : chosen + 1); ++s) {
+    const int32_t first = c.query_start[s], last = c.query_start[s + 1];
+    if (first == last) continue;
+    // A sequence alone; one of its queries alone; a stretch of them.
+    AttentionCase alone = part(c, s, first, last);
+    CHECK(matches(attend(backend, alone), got, first * width));
+    const int32_t t = static_cast<int32_t>(random.integer(first, last - 1));
+    AttentionCase single = part(c, s, t, t + 1);
+    CHECK(matches(attend(backend, single), got, t * width));
+    AttentionCase stretch = part(c, s, t, static_cast<int32_t>(random.integer(t + 1, last)));
+    CHECK(matches(attend(backend, stretch), got, t * width));
+    // Other queries see other keys.
+    for (int32_t i = first; i < last; ++i)
+      if (i != t)
+        for (int32_t j = 0; j < c.segments; ++j) {
+          alone.segment[j].left[i - first] = static_cast<int32_t>(random.integer(0, c.segment[j].keys[s]));
+          alone.segment[j].right[i - first] = static_cast<int32_t>(random.integer(0, c.segment[j].keys[s]));
+        }
+    const auto changed = attend(backend, alone);
+    CHECK(std::memcmp(changed.data() + (t - first) * width, got.data() + t * width, width * sizeof(float)) == 0);
+  }
 }
 
 }  // namespace redllm::test

@@ -1,5 +1,5 @@
 // Pages copied whole, the others left alone.
-#include "guarded.h"
+#include "page_copy_case.h"
 
 using namespace redllm;
 using namespace redllm::test;
@@ -8,30 +8,7 @@ int main() {
   for (const auto& backend : every_backend()) {
     begin(backend->ops().name);
     Random random(2);
-    for (int round = 0; round < 20; ++round) {
-      const DType type = round % 2 ? DType::bf16 : DType::f32;
-      PagePool pool = {nullptr,
-                       type,
-                       24,
-                       static_cast<int32_t>(random.integer(1, 3)),
-                       static_cast<int32_t>(random.integer(1, 3)),
-                       static_cast<int32_t>(8 * random.integer(1, 5))};
-      const size_t page = backend->ops().page_bytes(type, pool.layers, pool.kv_heads, pool.head_dim);
-      Guarded<unsigned char> memory(page * static_cast<size_t>(pool.pages));
-      for (size_t i = 0; i < memory.size(); ++i) memory[i] = static_cast<unsigned char>(random.next());
-      pool.data = memory.data();
-      std::vector<unsigned char> want(memory.data(), memory.data() + memory.size());
-      std::vector<int32_t> order(static_cast<size_t>(pool.pages));
-      for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int32_t>(i);
-      order = shuffled(order, random);
-      const int32_t count = static_cast<int32_t>(random.integer(0, 12));
-      for (int32_t i = 0; i < count; ++i)
-        std::copy_n(want.begin() + static_cast<int64_t>(page) * order[i], page,
-                    want.begin() + static_cast<int64_t>(page) * order[12 + i]);
-      backend->ops().copy_pages(backend->context(), {pool, order.data(), order.data() + 12, count});
-      CHECK(std::equal(want.begin(), want.end(), memory.data()));
-      CHECK(memory.intact());
-    }
+    for (int round = 0; round < 20; ++round) check_copy_pages(*backend, random);
   }
   return report();
 }

@@ -5,9 +5,8 @@
 #include <memory>
 #include <vector>
 
+#include "backends.h"
 #include "check.h"
-#include "cpu/backend.h"
-#include "cpu/isa.h"
 
 namespace redllm::test {
 
@@ -18,6 +17,7 @@ class Guarded {
   explicit Guarded(size_t count) : count_(count), bytes_(2 * kBand + count * sizeof(T), 0xff) {}
   T* data() { return reinterpret_cast<T*>(bytes_.data() + kBand); }
   size_t size() const { return count_; }
+  const T* data() const { return const_cast<Guarded*>(this)->data(); }
   T& operator[](size_t i) { return data()[i]; }
   bool intact() const {
     for (size_t i = 0; i < kBand; ++i)
@@ -72,10 +72,17 @@ class Output {
   Output(DType type, int64_t rows, int64_t cols)
       : type_(type), rows_(rows), cols_(cols), bytes_(static_cast<size_t>(rows * cols) * size_of(type)) {}
   Tensor tensor() { return {bytes_.data(), type_, rows_, cols_}; }
-  std::vector<float> values() {
+  const unsigned char* row(int64_t r) const { return bytes_.data() + static_cast<size_t>(r) * row_bytes(); }
+  size_t row_bytes() const { return static_cast<size_t>(cols_) * size_of(type_); }
+  float at(int64_t i) const { return element(bytes_.data(), type_, static_cast<size_t>(i)); }
+  std::vector<float> values() const {
     std::vector<float> all(static_cast<size_t>(rows_ * cols_));
     for (size_t i = 0; i < all.size(); ++i) all[i] = element(bytes_.data(), type_, i);
     return all;
+  }
+  // Whether row r has the bits of row `other_row` of another output.
+  bool same_row(int64_t r, const Output& other, int64_t other_row) const {
+    return row_bytes() == 0 || std::memcmp(row(r), other.row(other_row), row_bytes()) == 0;
   }
   bool intact() const { return bytes_.intact(); }
 
@@ -89,20 +96,33 @@ inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) 
   return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
 }
 
-// Every instruction set of this machine, with one thread and with two.
-inline std::vector<std::unique_ptr<Backend>> every_backend() {
-  std::vector<std::unique_ptr<Backend>> all;
-  for (const char* isa : {"plain", "avx2", "avx512"})
-    for (int32_t threads : {1, 2})
-      if (cpu::ops_for(isa) != nullptr) all.push_back(std::make_unique<cpu::Backend>(threads, isa));
-  return all;
-}
-
 template <typename T>
 std::vector<T> shuffled(std::vector<T> values, Random& random) {
   for (size_t i = values.size(); i > 1; --i)
     std::swap(values[i - 1], values[static_cast<size_t>(random.integer(0, static_cast<int64_t>(i) - 1))]);
   return values;
+}
+
+// Sizes at which kernels break: few, around the edges of tiles, primes. In [least, most].
+inline int32_t edge_size(Random& random, int32_t least, int32_t most) {
+  constexpr int32_t kEdges[] = {16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024};
+  constexpr int32_t kPrimes[] = {11,  13,  19,  29,  37,  53,  61,  79,  101, 113,
+                                 149, 173, 211, 241, 307, 401, 509, 617, 809, 1009};
+  for (;;) {
+    int64_t size = random.integer(0, 8);
+    const int64_t kind = random.integer(0, 2);
+    if (kind == 1) size = kEdges[random.integer(0, 10)] + random.integer(-1, 1);
+    if (kind == 2) size = kPrimes[random.integer(0, 19)];
+    if (size >= least && size <= most) return static_cast<int32_t>(size);
+  }
+}
+
+inline bool coin(Random& random) {
+  return random.integer(0, 1) == 1;
+}
+
+inline DType any_type(Random& random) {
+  return coin(random) ? DType::bf16 : DType::f32;
 }
 
 }  // namespace redllm::test

@@ -2,23 +2,9 @@
 // double-precision loop needs beside them.
 #pragma once
 
-#include <memory>
-#include <string>
-
-#include "cpu/backend.h"
-#include "cpu/bf16.h"
-#include "cpu/isa.h"
-#include "test/check.h"
+#include "guarded.h"
 
 namespace redllm::test {
-
-// Names of the instruction sets that this build has and this machine runs.
-inline std::vector<const char*> isas() {
-  std::vector<const char*> names;
-  for (const char* name : {"plain", "avx2", "avx512"})
-    if (cpu::ops_for(name) != nullptr) names.push_back(name);
-  return names;
-}
 
 // Values in f32 and, rounded, in bf16; `exact` is what the compute type holds.
 struct Matrix {
@@ -31,8 +17,8 @@ struct Matrix {
       : type(type), rows(rows), cols(cols), exact(random.reals(static_cast<size_t>(rows * cols), scale)) {
     if (type != DType::bf16) return;
     for (float& value : exact) {
-      half.push_back(cpu::bf16_from_float(value));
-      value = cpu::float_from_bf16(half.back());
+      half.push_back(bf16_of(value));
+      value = float_of_bf16(half.back());
     }
   }
   const void* data() const {
@@ -65,41 +51,6 @@ class Packed {
  private:
   Backend& backend_;
   uint64_t bytes_;
-};
-
-// An output, filled with NaN, between guards.
-class Output {
- public:
-  Output(DType type, int64_t rows, int64_t cols)
-      : type_(type), rows_(rows), cols_(cols), bytes_(static_cast<size_t>(rows * cols) * size_of(type)) {
-    memory_.assign(bytes_ + 2 * kGuard, 0xff);  // all ones is a NaN in f32 and in bf16
-    std::memset(memory_.data(), 0xa5, kGuard);
-    std::memset(memory_.data() + kGuard + bytes_, 0xa5, kGuard);
-  }
-  Tensor tensor() { return {memory_.data() + kGuard, type_, rows_, cols_}; }
-  const unsigned char* row(int64_t r) const { return memory_.data() + kGuard + static_cast<size_t>(r) * row_bytes(); }
-  size_t row_bytes() const { return static_cast<size_t>(cols_) * size_of(type_); }
-  float at(int64_t index) const {
-    if (type_ == DType::bf16) return cpu::float_from_bf16(reinterpret_cast<const uint16_t*>(row(0))[index]);
-    return reinterpret_cast<const float*>(row(0))[index];
-  }
-  std::vector<float> values() const {
-    std::vector<float> all;
-    for (int64_t i = 0; i < rows_ * cols_; ++i) all.push_back(at(i));
-    return all;
-  }
-  bool guards_hold() const {
-    for (size_t i = 0; i < kGuard; ++i)
-      if (memory_[i] != 0xa5 || memory_[kGuard + bytes_ + i] != 0xa5) return false;
-    return true;
-  }
-
- private:
-  static constexpr size_t kGuard = 256;
-  DType type_;
-  int64_t rows_, cols_;
-  size_t bytes_;
-  std::vector<unsigned char> memory_;
 };
 
 }  // namespace redllm::test

@@ -1,7 +1,9 @@
-// Packed weights: the same bytes from every instruction set, whatever the source type and the grouping of rows; and the
-// embedding that reads rows back out of them.
-#include "cpu/packed_layout.h"
-#include "test/matmul_data.h"
+// Packed weights: the bytes of the documented layout, whatever the source type and the grouping of rows; and the embedding
+// that reads rows back out of them.
+#include "cpu/backend.h"
+#include "cpu/bf16.h"
+#include "cpu/isa.h"
+#include "embed_case.h"
 
 using namespace redllm;
 using namespace redllm::test;
@@ -37,9 +39,27 @@ void f16_is_exact() {
   CHECK(cpu::bits_of_float(cpu::float_from_f16(0x8000)) == 0x80000000u);
 }
 
-// The layout in words, straight from its definition; what no logical element owns stays zero.
-std::vector<unsigned char> expected_bytes(DType type, int32_t n, int32_t k, bool gated,
-                                          const std::vector<float>& values) {
+// The layouts in words, straight from their definitions; what no logical element owns stays zero.
+std::vector<unsigned char> expected_on_device(DType type, int32_t n, int32_t k, bool gated,
+                                              const std::vector<float>& values) {
+  const int64_t pitch = (k + 63) / 64 * 64, half = n / 2;
+  const int64_t rows = gated ? (half + 7) / 8 * 16 : (n + 15) / 16 * 16;
+  std::vector<unsigned char> bytes(static_cast<size_t>(rows * pitch) * size_of(type), 0);
+  for (int32_t row = 0; row < n; ++row) {
+    const int64_t pair = row % (gated ? half : n);
+    const int64_t at = gated ? pair / 8 * 16 + pair % 8 + (row >= half ? 8 : 0) : row;
+    for (int32_t i = 0; i < k; ++i) {
+      unsigned char* to = bytes.data() + static_cast<size_t>(at * pitch + i) * size_of(type);
+      const float value = values[size_t(row) * size_t(k) + size_t(i)];
+      const uint16_t half_value = bf16_of(value);
+      type == DType::f32 ? std::memcpy(to, &value, 4) : std::memcpy(to, &half_value, 2);
+    }
+  }
+  return bytes;
+}
+
+std::vector<unsigned char> expected_on_cpu(DType type, int32_t n, int32_t k, bool gated,
+                                           const std::vector<float>& values) {
   const int64_t width = gated ? 16 : 32, logical = gated ? n / 2 : n;
   const int64_t panels = (logical + width - 1) / width, per_step = type == DType::bf16 ? 2 : 1;
   const int64_t steps = (k + per_step - 1) / per_step;
@@ -61,9 +81,7 @@ std::vector<unsigned char> expected_bytes(DType type, int32_t n, int32_t k, bool
   return bytes;
 }
 
-void packed_bytes(const char* isa) {
-  begin("packed bytes");
-  cpu::Backend backend(2, isa);
+void packed_bytes(Backend& backend) {
   const Ops& ops = backend.ops();
   Random random(3);
   for (DType type : {DType::f32, DType::bf16})
@@ -84,7 +102,8 @@ void packed_bytes(const char* isa) {
           const char* source = from == DType::f32 ? reinterpret_cast<const char*>(values.data())
                                                   : reinterpret_cast<const char*>(halves.data());
           const uint64_t bytes = ops.weight_bytes(type, n, k, gated);
-          const std::vector<unsigned char> expected = expected_bytes(type, n, k, gated, values);
+          const std::vector<unsigned char> expected = on_device(backend) ? expected_on_device(type, n, k, gated, values)
+                                                                         : expected_on_cpu(type, n, k, gated, values);
           if (!CHECK(bytes == expected.size())) continue;
           const Weight to{ops.allocate(backend.context(), bytes), type, n, k, gated};
           // Groups of rows in random sizes, the last of them first.
@@ -93,57 +112,12 @@ void packed_bytes(const char* isa) {
             end -= count;
             ops.pack(backend.context(), {to, end, count, source + int64_t{end} * k * int64_t(size_of(from)), from});
           }
-          CHECK(std::memcmp(to.data, expected.data(), bytes) == 0);
+          std::vector<unsigned char> got((bytes + 3) / 4 * 4);
+          const Piece piece = {got.data(), to.data, got.size()};
+          ops.wait(backend.context(), ops.download(backend.context(), &piece, 1));
+          CHECK(std::memcmp(got.data(), expected.data(), bytes) == 0);
           ops.release(backend.context(), to.data, bytes);
         }
-}
-
-void embedding(const char* isa) {
-  begin("embedding");
-  cpu::Backend backend(2, isa);
-  Random random(4);
-  for (DType type : {DType::f32, DType::bf16})
-    for (auto [vocabulary, width] : {std::pair{1, 1}, {50, 33}, {200, 64}, {77, 172}})
-      for (int32_t count : {1, 2, 40})
-        for (bool with_positions : {false, true}) {
-          const Matrix table(random, type, vocabulary, width);
-          const Packed packed(backend, table, false);
-          const std::vector<float> positions = random.reals(size_t(9 * width));
-          std::vector<int32_t> tokens, index;
-          for (int32_t i = 0; i < count; ++i) {
-            tokens.push_back(static_cast<int32_t>(random.integer(0, vocabulary - 1)));
-            index.push_back(static_cast<int32_t>(random.integer(0, 8)));
-          }
-          Output out(DType::f32, count, width);
-          const float scale = 2.75f;
-          backend.ops().embed(backend.context(), {tokens.data(), nullptr, count, packed.weight, scale,
-                                                  with_positions ? positions.data() : nullptr,
-                                                  with_positions ? index.data() : nullptr, out.tensor()});
-          bool held = out.guards_hold();
-          for (int32_t i = 0; i < count; ++i)
-            for (int32_t c = 0; c < width; ++c) {
-              float expected = table.exact[size_t(tokens[size_t(i)] * width + c)] * scale;
-              if (with_positions) expected += positions[size_t(index[size_t(i)] * width + c)];
-              held = held && out.at(i * width + c) == expected;
-            }
-          CHECK(held);
-        }
-}
-
-void memory_is_zero() {
-  begin("memory is zero");
-  cpu::Backend backend(1);
-  for (uint64_t bytes : {uint64_t{0}, uint64_t{1}, uint64_t{4097}, uint64_t{3} << 20}) {
-    char* data = static_cast<char*>(backend.ops().allocate(backend.context(), bytes));
-    if (!CHECK(data != nullptr)) continue;
-    CHECK(reinterpret_cast<uintptr_t>(data) % 64 == 0);
-    bool zero = true;
-    for (uint64_t i = 0; i < bytes; ++i) zero = zero && data[i] == 0;
-    CHECK(zero);
-    if (bytes > 0) data[0] = data[bytes - 1] = 1;
-    backend.ops().release(backend.context(), data, bytes);
-  }
-  CHECK(backend.ops().allocate(backend.context(), UINT64_MAX) == nullptr);
 }
 
 void instruction_sets_by_name() {
@@ -167,11 +141,15 @@ void instruction_sets_by_name() {
 int main() {
   bf16_rounds_to_nearest_even();
   f16_is_exact();
-  memory_is_zero();
   instruction_sets_by_name();
-  for (const char* isa : isas()) {
-    packed_bytes(isa);
-    embedding(isa);
+  for (const auto& backend : every_backend()) {
+    begin(backend->ops().name);
+    packed_bytes(*backend);
+    Random random(4);
+    for (int round = 0; round < rounds(*backend, 60, 30); ++round) {
+      check_embed(*backend, random_embed_case(random), random);
+      check_gather(*backend, random_gather_case(random), random);
+    }
   }
   return report();
 }

@@ -1,0 +1,206 @@
+#include "backends.h"
+
+#include <dlfcn.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+
+#include "check.h"
+#include "cpu/backend.h"
+#include "cpu/isa.h"
+#include "cpu/page_layout.h"
+#include "cuda/layout.cuh"
+#include "device_library.h"
+#include "managed_memory.h"
+
+namespace redllm::test {
+
+namespace {
+
+// One library a program: ops are plain functions and know nothing but their context.
+struct Library {
+  const DeviceLibraryEntry* entry = nullptr;
+  void (*order)(uint64_t seed) = nullptr;  // of the emulator's threads; 0: as they are numbered
+  bool recording = false;                  // between begin_run() and end_run() nothing may wait
+};
+
+Library library;
+
+class DeviceBackend final : public Backend {
+ public:
+  DeviceBackend(Context* context, uint64_t order);
+  ~DeviceBackend() override;
+  const Ops& ops() const override { return ops_; }
+  Context* context() override { return context_; }
+  int32_t threads() const override { return 0; }
+
+ private:
+  Ops ops_;
+  Context* context_;
+};
+
+struct Order {
+  Context* context;
+  uint64_t seed;
+};
+
+std::vector<Order> orders;
+
+void before(Context* context) {
+  if (library.order == nullptr) return;
+  for (const Order& order : orders)
+    if (order.context == context) library.order(order.seed);
+}
+
+void after(Context* context) {
+  if (library.recording) return;
+  const bool done = library.entry->synchronize(context);
+  const char* error = library.entry->ops->error(context);
+  if (done && error == nullptr) return;
+  std::fprintf(stderr, "the device failed: %s\n", error != nullptr ? error : "it could not be waited for");
+  std::exit(1);
+}
+
+void need(bool there) {  // until every op has landed
+  if (there) return;
+  std::fprintf(stderr, "%s lacks an op: the rest is left out\n", library.entry->ops->name);
+  std::exit(report());
+}
+
+uint64_t weight_bytes(DType type, int32_t n, int32_t k, bool gated) {
+  need(library.entry->ops->weight_bytes != nullptr);
+  return library.entry->ops->weight_bytes(type, n, k, gated);
+}
+
+uint64_t page_bytes(DType type, int32_t layers, int32_t kv_heads, int32_t head_dim) {
+  need(library.entry->ops->page_bytes != nullptr);
+  return library.entry->ops->page_bytes(type, layers, kv_heads, head_dim);
+}
+
+template <auto kOp, typename Args>
+void call(Context* context, const Args& args) {
+  need(library.entry->ops->*kOp != nullptr);
+  before(context);
+  (library.entry->ops->*kOp)(context, args);
+  after(context);
+}
+
+bool begin_run(Context* context, uint64_t owner, uint64_t key) {
+  before(context);
+  const bool replayed = library.entry->ops->begin_run(context, owner, key);
+  library.recording = !replayed;
+  if (replayed) after(context);
+  return replayed;
+}
+
+bool end_run(Context* context) {
+  library.recording = !library.entry->ops->end_run(context);
+  after(context);
+  return !library.recording;
+}
+
+DeviceBackend::DeviceBackend(Context* context, uint64_t order) : ops_(*library.entry->ops), context_(context) {
+  orders.push_back({context, order});
+  ops_.weight_bytes = weight_bytes;
+  ops_.page_bytes = page_bytes;
+  ops_.begin_run = begin_run;
+  ops_.end_run = end_run;
+  ops_.pack = call<&Ops::pack, PackArgs>;
+  ops_.embed = call<&Ops::embed, EmbedArgs>;
+  ops_.gather = call<&Ops::gather, GatherArgs>;
+  ops_.norm = call<&Ops::norm, NormArgs>;
+  ops_.matmul = call<&Ops::matmul, MatmulArgs>;
+  ops_.append = call<&Ops::append, AppendArgs>;
+  ops_.attention = call<&Ops::attention, AttentionArgs>;
+  ops_.copy_pages = call<&Ops::copy_pages, CopyPagesArgs>;
+  ops_.set_history = call<&Ops::set_history, HistoryArgs>;
+  ops_.sample = call<&Ops::sample, SampleArgs>;
+}
+
+DeviceBackend::~DeviceBackend() {
+  std::erase_if(orders, [this](const Order& order) { return order.context == context_; });
+  library.entry->close(context_);
+}
+
+void open_library(const std::string& path) {
+  if (library.entry != nullptr) return;
+  void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (handle == nullptr) throw std::runtime_error(dlerror());
+  const auto find = reinterpret_cast<const DeviceLibraryEntry* (*)()>(dlsym(handle, "redllm_device_library"));
+  if (find == nullptr) throw std::runtime_error(path + " is no device library");
+  library.entry = find();
+  if (library.entry->abi != kOpsAbi || library.entry->size != sizeof(DeviceLibraryEntry))
+    throw std::runtime_error(path + " was built for other ops");
+  library.order = reinterpret_cast<void (*)(uint64_t)>(dlsym(handle, "redllm_emu_order"));
+}
+
+std::unique_ptr<Backend> open_device(uint64_t order) {
+  char why[512] = "";
+  Context* context = library.entry->open(0, why, sizeof why);
+  if (context == nullptr) throw std::runtime_error(why);
+  return std::make_unique<DeviceBackend>(context, order);
+}
+
+void add_device(std::vector<std::unique_ptr<Backend>>& all, const std::string& path) {
+  open_library(path);
+  all.push_back(open_device(0));
+  all.push_back(open_device(1));
+}
+
+}  // namespace
+
+std::vector<std::unique_ptr<Backend>> every_backend() {
+  std::vector<std::unique_ptr<Backend>> all;
+  const char* device = std::getenv("REDLLM_TEST_DEVICE");
+  if (device != nullptr && std::strcmp(device, "cuda") == 0) {
+    const char* path = std::getenv("REDLLM_TEST_LIBRARY");
+    if (path == nullptr) throw std::runtime_error("REDLLM_TEST_LIBRARY does not say which library");
+    add_device(all, path);
+#ifndef REDLLM_SANITIZE
+    use_shared_memory(library.entry->allocate_shared);
+#endif
+    return all;
+  }
+  for (const char* isa : {"plain", "avx2", "avx512"})
+    for (int32_t threads : {1, 2})
+      if (cpu::ops_for(isa) != nullptr) all.push_back(std::make_unique<cpu::Backend>(threads, isa));
+  if (*REDLLM_CUDA_EMU_LIBRARY != 0) add_device(all, REDLLM_CUDA_EMU_LIBRARY);
+  return all;
+}
+
+bool emulated(const Backend& backend) {
+  return on_device(backend) && library.order != nullptr;
+}
+
+PageElements::PageElements(const Backend& backend, const PagePool& pool, int32_t layer) {
+  const auto take = [this](const auto& layout) {
+    page_ = layout.page;
+    layer_ = layout.layer;
+    head_ = layout.head;
+    value_ = layout.value;
+  };
+  if (on_device(backend)) {
+    take(cuda::page_layout(pool, layer));
+    key_token_ = pool.head_dim;
+    key_d_ = 1;
+    value_width_ = pool.head_dim;
+  } else {
+    take(cpu::page_layout(pool, layer));
+    key_token_ = 1;
+    key_d_ = kPageTokens;
+    value_width_ = static_cast<int32_t>(cpu::value_width(pool.head_dim));
+  }
+}
+
+int64_t PageElements::key(int32_t page, int32_t head, int32_t token, int32_t d) const {
+  return page * page_ + layer_ + head * head_ + token * key_token_ + d * key_d_;
+}
+
+int64_t PageElements::value(int32_t page, int32_t head, int32_t token, int32_t d) const {
+  return page * page_ + layer_ + head * head_ + value_ + int64_t{token} * value_width_ + d;
+}
+
+}  // namespace redllm::test
