@@ -54,12 +54,16 @@ export const settingHelp = {
   host: ['ADDRESS', 'address to listen at'],
   port: ['PORT', 'port to listen at; 0 takes a free one'],
   dtype: ['auto|float32|bfloat16', 'compute type; auto: bfloat16 where the checkpoint is bfloat16, else float32'],
-  device: ['auto|cpu', 'where to compute'],
+  device: ['auto|cpu|cuda[:N]', 'where to compute; auto: the first CUDA device that can be opened, else the CPU'],
+  cudaLibrary: ['FILE', 'the CUDA backend (default: libredllm_cuda.so beside the addon)'],
   isa: ['auto|plain|avx2|avx512', 'instruction set of the CPU kernels'],
   threads: ['N', 'threads that compute; 0: as many as the process may use'],
   maxBatchTokens: ['N', 'tokens (source and decoder) of one step'],
   maxRows: ['N', 'sequences in the running batch of a model'],
-  kvMemory: ['BYTES', 'memory for cached keys and values, all models together, e.g. 2GiB'],
+  kvMemory: [
+    'BYTES',
+    'memory for keys and values of all models (default: 2GiB; on a device 90 % of what the weights leave)',
+  ],
   maxModelLen: [
     'N',
     'greatest length of a source, and of prompt and answer, in tokens (default: the checkpoint’s, or 4096)',
@@ -79,12 +83,16 @@ export const configSchema = z.strictObject({
   host: z.string().min(1).default('127.0.0.1'),
   port: integer(0, 65_535).default(8000),
   dtype: choice('auto', 'float32', 'bfloat16').default('auto'),
-  device: choice('auto', 'cpu').default('auto'),
+  device: z
+    .string()
+    .regex(/^(auto|cpu|cuda(:\d{1,3})?)$/, 'must be "auto", "cpu", "cuda" or "cuda:N"')
+    .default('auto'),
+  cudaLibrary: z.string().min(1).optional(),
   isa: choice('auto', 'plain', 'avx2', 'avx512').default('auto'),
   threads: integer(0, 1024).default(0),
   maxBatchTokens: integer(1, 1 << 20).default(2048),
   maxRows: integer(1, 4096).default(64),
-  kvMemory: bytes(1).default(2 * 2 ** 30),
+  kvMemory: bytes(1).optional(),
   maxModelLen: integer(1, 1 << 24).optional(),
   maxQueue: integer(1, 1 << 20).default(512),
   maxQueueTokens: integer(1, 2 ** 40).default(2 ** 20),

@@ -49,7 +49,7 @@ export type PlanArrays = Readonly<Record<string, Int32Array | Float32Array | Uin
 export interface NativeModel {
   /** Packs about `bytes` more of the weights. Called until done === total. */
   loadSome(bytes: number): { done: number; total: number };
-  /** Reserves address space for this many pages; memory is taken as pages are first written. */
+  /** Reserves this many pages, once: address space on the CPU, where memory is taken as they are first written; memory on a device. */
   reservePages(pages: number): void;
   /** Ties the plan's arrays to this model; launch() reads them, collect() writes those named out*. */
   bind(plan: PlanArrays): void;
@@ -67,7 +67,10 @@ export interface NativeModel {
 
 export interface NativeRuntime {
   readonly device: string;
+  /** 0: it is not threads that compute. */
   readonly threads: number;
+  /** Bytes of the device as they are now; 0, 0 on the CPU, where the operating system commits what is touched. */
+  memory(): { readonly free: number; readonly total: number };
   footprint(spec: ModelSpec, compute: ComputeType): ModelFootprint;
   load(spec: ModelSpec, compute: ComputeType, weights: WeightSource, limits: StepLimits): NativeModel;
   free(): void;
@@ -80,11 +83,22 @@ export interface DeviceReport {
   readonly detail: string;
 }
 
+export interface RuntimeOptions {
+  /** 'cpu' (the default) or 'cuda:0' and on. */
+  readonly device?: string;
+  /** 'auto', 'plain', 'avx2' or 'avx512', on the CPU. */
+  readonly isa: string;
+  /** 0: as many as the process may use. */
+  readonly threads: number;
+  /** The CUDA backend's library, an absolute path. Default: the one beside the addon. */
+  readonly library?: string;
+}
+
 export interface Addon {
-  /** Best instruction set of this machine first. */
-  devices(): DeviceReport[];
-  /** @param isa 'auto' | 'plain' | 'avx2' | 'avx512'   @param threads 0: as many as the process may use */
-  createRuntime(options: { isa: string; threads: number }): NativeRuntime;
+  /** The CPU's instruction sets, best first, then each CUDA device, or `cuda` where there is none, with the reason. */
+  devices(library?: string): DeviceReport[];
+  /** @throws Error with the reason where the device cannot be opened */
+  createRuntime(options: RuntimeOptions): NativeRuntime;
 }
 
 let addon: Addon | undefined;

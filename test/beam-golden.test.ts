@@ -9,7 +9,7 @@ import type { BeamParams } from '../src/engine/protocol.ts';
 import { describeCheckpoint } from '../src/models/registry.ts';
 import { DirectModel } from './fixtures/direct.ts';
 import { greedy } from './fixtures/fake-engine.ts';
-import { repositoryRoot, sharedPath } from './shared.ts';
+import { repositoryRoot, sharedPath, testDevice } from './shared.ts';
 
 /** As test/goldens/beams.py writes them. */
 interface Goldens {
@@ -174,6 +174,7 @@ for (const [name, { sources, cases }] of Object.entries(goldens.models)) {
 
     it('the engine gives them alone, and all at once', async t => {
       const engine = await Engine.start({
+        ...testDevice,
         isa: 'auto',
         threads: 2,
         maxBatchTokens: 256,

@@ -67,7 +67,8 @@ test('wrong arguments are refused by their name', t => {
     /--temperature must be a number, not 'hot'/,
   );
   assertRefused(['generate', '--model', dir, '--tokens', '1', '--logprobs', '2'], /--logprobs needs --json/);
-  assertRefused(['info'], /--model/);
+  assertRefused(['serve', '--model', dir, '--device', 'gpu'], /--device must be "auto", "cpu", "cuda" or "cuda:N"/);
+  assertRefused(['serve', '--model', dir, '--device', 'cuda:77'], /The setting device is 'cuda:77', but .*: .*\./);
 });
 
 test('a port in use is said so', async t => {

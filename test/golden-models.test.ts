@@ -9,7 +9,7 @@ import { sharedPath } from './shared.ts';
 
 const isas = loadAddon()
   .devices()
-  .filter(device => device.available)
+  .filter(device => device.available && device.name.startsWith('cpu '))
   .map(device => device.name.replace('cpu ', ''));
 
 interface ReferenceCase {

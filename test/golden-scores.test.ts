@@ -9,7 +9,7 @@ import type { TokenLogprobs } from '../src/engine/protocol.ts';
 import { describeCheckpoint } from '../src/models/registry.ts';
 import { DirectModel } from './fixtures/direct.ts';
 import { greedy } from './fixtures/fake-engine.ts';
-import { sharedPath } from './shared.ts';
+import { sharedPath, testDevice } from './shared.ts';
 
 const names = ['redllm-tiny', 'decllm-tiny', 'decllm-biattn-tiny', 't5-tiny', 'bart-tiny', 'llama-tiny'];
 const scored = 24;
@@ -56,6 +56,7 @@ function logSoftmax(logits: Float32Array, token: number): number {
 
 async function start(maxBatchTokens: number): Promise<Engine> {
   const engine = await Engine.start({
+    ...testDevice,
     isa: 'auto',
     threads: 2,
     maxBatchTokens,

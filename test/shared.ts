@@ -16,6 +16,12 @@ export function skipWithout(...parts: string[]): string | false {
   return sharedPath(...parts) === null ? `needs ../shared/${parts.join('/')}` : false;
 }
 
+/** Where models of the tests run: on the CPU, or where REDLLM_TEST_DEVICE says. */
+export const testDevice = {
+  device: process.env.REDLLM_TEST_DEVICE ?? 'cpu',
+  cudaLibrary: process.env.REDLLM_CUDA_LIBRARY ?? null,
+};
+
 /** The folder of package.json, wherever compiled tests lie. */
 export function repositoryRoot(): string {
   let folder = dirname(fileURLToPath(import.meta.url));

@@ -16,6 +16,10 @@ export class NullRuntime implements NativeRuntime {
   readonly threads = 1;
   readonly model = new NullModel();
 
+  memory(): { free: number; total: number } {
+    return { free: 0, total: 0 };
+  }
+
   footprint(spec: ModelSpec): ModelFootprint {
     const self: PageGroup = { kind: 'self', window: 0 };
     const cross: PageGroup = { kind: 'cross', window: 0 };

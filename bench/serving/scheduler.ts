@@ -144,6 +144,8 @@ function modelOf(shape: Shape, steps: number): ModelToLoad {
 
 function optionsOf({ rows, pages }: SchedulerFlags): EngineOptions {
   return {
+    device: 'cpu',
+    cudaLibrary: null,
     isa: 'auto',
     threads: 1,
     maxBatchTokens: 2048,

@@ -6,9 +6,10 @@ import { performance } from 'node:perf_hooks';
 import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads';
 import { now } from '../../src/clock.ts';
 import { FairShare } from '../../src/engine/fair-share.ts';
+import { LoadingModel } from '../../src/engine/loading-model.ts';
 import { EngineLoop } from '../../src/engine/loop.ts';
 import { MemoryBudget } from '../../src/engine/memory-budget.ts';
-import { ModelRunner } from '../../src/engine/model-runner.ts';
+import type { ModelRunner } from '../../src/engine/model-runner.ts';
 import type { EngineOptions, ModelToLoad, SubmitMessage } from '../../src/engine/protocol.ts';
 import { WorkerPort } from '../../src/engine/worker-port.ts';
 import { NullRuntime } from './null-native.ts';
@@ -40,12 +41,11 @@ export class RunnerStepper extends Stepper {
 
   constructor(model: ModelToLoad, options: EngineOptions) {
     super();
-    this.#runner = new ModelRunner(this.runtime, model, options, {
-      budget: new MemoryBudget(options.kvMemory),
+    this.#runner = new LoadingModel(this.runtime, model, options).finish({
+      budget: new MemoryBudget(options.kvMemory!),
       fairShare: new FairShare(),
       now,
     });
-    this.#runner.loadSome(1);
   }
 
   submit(message: SubmitMessage): void {
@@ -76,7 +76,7 @@ export class LoopStepper extends Stepper {
     const { port1, port2 } = new MessageChannel();
     this.#port = new WorkerPort(port1);
     this.#far = port2;
-    this.#loop = new EngineLoop(this.#port, () => this.runtime, options);
+    this.#loop = new EngineLoop(this.#port, () => ({ runtime: this.runtime, notice: null }), options);
     port2.postMessage({ type: 'load', model });
     while (this.#loop.turn() === 'busy') this.tidy();
   }

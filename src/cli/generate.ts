@@ -9,6 +9,7 @@ const engineSettings: readonly Setting[] = [
   'model',
   'dtype',
   'device',
+  'cudaLibrary',
   'isa',
   'threads',
   'kvMemory',

@@ -5,7 +5,7 @@ import { infoHelp } from './info.ts';
 import { formatBytes } from './models.ts';
 
 const defaults = configSchema.parse({});
-const byteSettings: readonly Setting[] = ['kvMemory', 'bodyLimit'];
+const byteSettings: readonly Setting[] = ['bodyLimit'];
 
 function line(name: string, shape: string, text: string): string {
   const flag = `  --${name}${shape === '' ? '' : ` ${shape}`}`;
@@ -33,7 +33,7 @@ export function help(): string {
     '  redllm serve --model DIR [flags]       serve models over HTTP and WebSocket',
     '  redllm generate --model DIR --prompt TEXT [flags]',
     '                                         answer one prompt, without a server',
-    '  redllm info --model DIR [flags]        what a checkpoint is, and the memory it takes',
+    '  redllm info [--model DIR] [flags]      what a checkpoint is, the memory it takes, and what there is to compute on',
     '  redllm --version | --help',
     '',
     'Flags of serve:',

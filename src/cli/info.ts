@@ -1,11 +1,11 @@
-/** `redllm info`: what a checkpoint is and what it takes, without loading it. */
+/** `redllm info`: what a checkpoint is and what it takes, without loading it; and what there is to compute on. */
 import { parseFlags, readConfig, type Setting, settingFlags } from '../config.ts';
-import { RedllmError } from '../errors.ts';
+import { openRuntime } from '../device.ts';
 import { parameterCount } from '../models/spec-weights.ts';
 import { loadAddon, type ModelFootprint } from '../native.ts';
-import { type DescribedModel, describeModels, formatBytes } from './models.ts';
+import { type DescribedModel, describeModels, deviceOptions, deviceText, formatBytes } from './models.ts';
 
-const infoSettings: readonly Setting[] = ['model', 'dtype', 'device', 'isa', 'threads', 'maxModelLen'];
+const infoSettings: readonly Setting[] = ['model', 'dtype', 'device', 'cudaLibrary', 'isa', 'threads', 'maxModelLen'];
 
 export const infoHelp = { settings: infoSettings, flags: { json: ['', 'print JSON'] } } as const;
 
@@ -13,16 +13,16 @@ export const infoHelp = { settings: infoSettings, flags: { json: ['', 'print JSO
 export async function info(args: readonly string[]): Promise<void> {
   const values = parseFlags(args, { ...settingFlags(infoSettings), json: { type: 'boolean' } });
   const config = readConfig(values, process.env);
-  if (config.model.length === 0)
-    throw new RedllmError('invalid_config', 'info needs a model: --model DIR.', { param: 'model' });
   const models = await describeModels(config);
   const addon = loadAddon();
-  const runtime = addon.createRuntime({ isa: config.isa, threads: config.threads });
+  const options = deviceOptions(config);
+  const { runtime, notice } = openRuntime(addon, options);
   try {
-    const device = { name: runtime.device, threads: runtime.threads, available: addon.devices() };
+    const available = addon.devices(options.cudaLibrary ?? undefined);
+    const device = { name: runtime.device, threads: runtime.threads, notice, available };
     const described = models.map(model => describe(model, runtime.footprint(model.description.spec, model.compute)));
     if (values.json === true) process.stdout.write(`${JSON.stringify({ models: described, device }, null, 2)}\n`);
-    else process.stdout.write(`${[...described.map(asText), deviceText(device)].join('\n\n')}\n`);
+    else process.stdout.write(`${[...described.map(asText), devicesText(device)].join('\n\n')}\n`);
   } finally {
     runtime.free();
   }
@@ -82,17 +82,19 @@ function asText(model: Described): string {
   return table(rows);
 }
 
-function deviceText({
+function devicesText({
   name,
   threads,
+  notice,
   available,
 }: {
   name: string;
   threads: number;
+  notice: string | null;
   available: readonly { name: string; available: boolean; detail: string }[];
 }): string {
   return table([
-    ['device', `${name}, ${threads} threads`],
+    ['device', `${deviceText({ device: name, threads })}${notice === null ? '' : `; ${notice}`}`],
     ...available.map((device): [string, string] => [
       `  ${device.name}`,
       `${device.available ? 'yes' : 'no'}: ${device.detail}`,

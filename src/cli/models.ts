@@ -1,6 +1,7 @@
 /** From --model arguments to models that run: what each is, its compute type and limits, and its weights in an engine. */
 import { basename, resolve } from 'node:path';
 import type { Config } from '../config.ts';
+import type { DeviceOptions } from '../device.ts';
 import { Engine, type LoadedModel } from '../engine/engine.ts';
 import { RedllmError } from '../errors.ts';
 import { Generator } from '../generate.ts';
@@ -105,31 +106,32 @@ export async function startModels(
   models: readonly DescribedModel[],
   say: (line: string) => void,
 ): Promise<Running> {
-  const { isa, threads, maxBatchTokens, maxRows, kvMemory, maxQueue, maxQueueTokens } = config;
+  const { maxBatchTokens, maxRows, maxQueue, maxQueueTokens } = config;
   // Text first: what is wrong with it shows before anything takes long.
   const texts = models.map(({ directory }) =>
     directory === undefined ? noText : openText(directory, textOptions(config)),
   );
-  const engine = await Engine.start({ isa, threads, maxBatchTokens, maxRows, kvMemory, maxQueue, maxQueueTokens });
+  const kvMemory = config.kvMemory ?? null;
+  const engine = await Engine.start({
+    ...deviceOptions(config),
+    maxBatchTokens,
+    maxRows,
+    kvMemory,
+    maxQueue,
+    maxQueueTokens,
+  });
   try {
-    say(`computing on ${engine.device}, ${engine.threads} threads`);
-    const served: ServedModel[] = [];
-    for (const [index, model] of models.entries()) {
-      const { maxSource, maxTarget } = await load(engine, model, say);
-      const { name } = model;
-      const { spec, defaults } = model.description;
-      const created = Math.floor(Date.now() / 1000);
-      served.push({
-        name,
-        dir: model.directory ?? '',
-        spec,
-        defaults,
-        maxSource,
-        maxTarget,
-        created,
-        ...texts[index]!,
-      });
-    }
+    say(`computing on ${deviceText(engine)}${engine.notice === null ? '' : `; ${engine.notice}`}`);
+    // All at once: memory of a device is shared out among those that are still to come.
+    const served = await Promise.all(
+      models.map(async (model, index): Promise<ServedModel> => {
+        const { maxSource, maxTarget } = await load(engine, model, say);
+        const { name } = model;
+        const { spec, defaults } = model.description;
+        const created = Math.floor(Date.now() / 1000);
+        return { name, dir: model.directory ?? '', spec, defaults, maxSource, maxTarget, created, ...texts[index]! };
+      }),
+    );
     const generator = new Generator(engine, served);
     const close = async () => {
       await generator.close();
@@ -140,6 +142,21 @@ export async function startModels(
     await engine.close();
     throw error;
   }
+}
+
+/** The settings that say where to compute, as openRuntime() takes them. */
+export function deviceOptions({
+  device,
+  cudaLibrary,
+  isa,
+  threads,
+}: Pick<Config, 'device' | 'cudaLibrary' | 'isa' | 'threads'>): DeviceOptions {
+  return { device, cudaLibrary: cudaLibrary === undefined ? null : resolve(cudaLibrary), isa, threads };
+}
+
+/** `cpu avx512, 2 threads` */
+export function deviceText({ device, threads }: { readonly device: string; readonly threads: number }): string {
+  return threads === 0 ? device : `${device}, ${threads} threads`;
 }
 
 const textOptions = ({ chatTemplate }: Config) => (chatTemplate === undefined ? {} : { chatTemplate });

@@ -54,6 +54,7 @@ export class Engine {
   #closing: Promise<void> | null = null;
   #device = '';
   #threads = 0;
+  #notice: string | null = null;
   #onReady: () => void = () => {};
   #onDeath: (error: RedllmError) => void = () => {};
   /** Resolves, with the reason for the log, if the engine dies; never rejects. */
@@ -87,13 +88,18 @@ export class Engine {
     return engine;
   }
 
-  /** The backend that computes, e.g. `cpu avx512`, and its number of threads. */
+  /** The backend that computes, e.g. `cpu avx512` or `cuda:0`, and its number of threads. */
   get device(): string {
     return this.#device;
   }
 
   get threads(): number {
     return this.#threads;
+  }
+
+  /** Why no device computes though one would have been taken; null where nothing is to be said. */
+  get notice(): string | null {
+    return this.#notice;
   }
 
   /** Why the engine is dead; null while it lives. */
@@ -213,6 +219,7 @@ export class Engine {
       case 'ready':
         this.#device = message.device;
         this.#threads = message.threads;
+        this.#notice = message.notice;
         this.#onReady();
         return;
       case 'progress':

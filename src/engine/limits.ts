@@ -35,14 +35,22 @@ export interface ModelLimits {
   readonly vocabulary: { readonly source: number; readonly target: number };
 }
 
-/** @throws RedllmError `invalid_config` where the memory for keys and values holds no request at all */
-export function modelLimits(model: ModelToLoad, options: EngineOptions, footprint: ModelFootprint): ModelLimits {
+/**
+ * @param kvMemory bytes that there are at most for keys and values
+ * @throws RedllmError `invalid_config` where they hold no request at all
+ */
+export function modelLimits(
+  model: ModelToLoad,
+  options: EngineOptions,
+  footprint: ModelFootprint,
+  kvMemory: number,
+): ModelLimits {
   return {
     batchTokens: options.maxBatchTokens,
     // Every row can then move by at least one token in a step.
     rows: Math.min(options.maxRows, options.maxBatchTokens),
     scores: scoresAStep(model.spec.vocabulary.target),
-    ...fittingLengths(model, options.kvMemory, footprint),
+    ...fittingLengths(model, kvMemory, footprint),
     wholePrompts: model.spec.mask === 'prefix',
     encoder: model.spec.encoder !== undefined,
     pageTokens: footprint.pageTokens,
@@ -76,6 +84,14 @@ function fittingLengths(
     maxSource: crossGroups > 0 ? Math.min(model.maxSource, fits(crossGroups)) : 0,
     maxTarget: Math.min(model.maxTarget, fits(growing)),
   };
+}
+
+/** Pages that the longest source, or the longest row of decoder tokens, takes beside one page of each other kind. */
+export function longestRequest({ maxSource, maxTarget }: ModelLimits, { groups, pageTokens }: ModelFootprint): number {
+  const crossGroups = groups.filter(group => group.kind === 'cross').length;
+  const growing = groups.filter(group => group.kind === 'self' && group.window === 0).length;
+  const take = (mine: number, tokens: number) => mine * Math.ceil(tokens / pageTokens) + groups.length - mine;
+  return Math.max(take(crossGroups, maxSource), take(growing, maxTarget));
 }
 
 /** Decoder tokens for which each of n sequences beside a source of so many tokens can have pages; windows are not counted on. */

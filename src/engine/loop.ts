@@ -5,11 +5,14 @@
  * does not load harms nobody else.
  */
 import { now as monotonic } from '../clock.ts';
+import type { OpenedRuntime } from '../device.ts';
 import { RedllmError, toPlain } from '../errors.ts';
 import type { NativeRuntime } from '../native.ts';
 import { FairShare } from './fair-share.ts';
+import { LoadingModel } from './loading-model.ts';
 import { MemoryBudget } from './memory-budget.ts';
-import { ModelRunner, type Shared } from './model-runner.ts';
+import type { ModelRunner, Shared } from './model-runner.ts';
+import { cpuKvMemory } from './page-memory.ts';
 import type {
   EngineOptions,
   FailureEvent,
@@ -35,11 +38,11 @@ const loadBytes = 64 * 2 ** 20;
 export class EngineLoop {
   readonly #port: LoopPort;
   readonly #options: EngineOptions;
-  readonly #createRuntime: (options: { isa: string; threads: number }) => NativeRuntime;
+  readonly #openRuntime: (options: EngineOptions) => OpenedRuntime;
   readonly #shared: Shared;
   readonly #models = new Map<string, ModelRunner>();
   readonly #toLoad: ModelToLoad[] = [];
-  #loading: ModelRunner | null = null;
+  #loading: LoadingModel | null = null;
   #runtime: NativeRuntime | null = null;
   /** Whose turn it is among the models. */
   #turn = 0;
@@ -50,14 +53,14 @@ export class EngineLoop {
   /** @param now milliseconds, as clock.ts has them */
   constructor(
     port: LoopPort,
-    createRuntime: (options: { isa: string; threads: number }) => NativeRuntime,
+    openRuntime: (options: EngineOptions) => OpenedRuntime,
     options: EngineOptions,
     now: () => number = monotonic,
   ) {
     this.#port = port;
-    this.#createRuntime = createRuntime;
+    this.#openRuntime = openRuntime;
     this.#options = options;
-    this.#shared = { budget: new MemoryBudget(options.kvMemory), fairShare: new FairShare(), now };
+    this.#shared = { budget: new MemoryBudget(options.kvMemory ?? cpuKvMemory), fairShare: new FairShare(), now };
   }
 
   /** Messages, deadlines, a chunk of weights, one step of one model: then one message with all that it brought. */
@@ -94,20 +97,24 @@ export class EngineLoop {
 
   /** Whenever there is nothing to do: what is held then is lost for good, and who waits would wait for ever. @throws Error */
   #checkCounts(): void {
-    for (const { scheduler } of this.#models.values()) scheduler.checkCounts();
-    this.#shared.budget.checkIdle();
+    for (const { scheduler, budget } of this.#models.values()) {
+      scheduler.checkCounts();
+      budget.checkIdle();
+    }
   }
 
   /** Everything, one by one. @throws Error where anything is held though there is no request: pages, rows, slots, sources */
   checkIdle(): void {
-    for (const model of this.#models.values()) model.checkIdle();
-    this.#shared.budget.checkIdle();
+    for (const model of this.#models.values()) {
+      model.checkIdle();
+      model.budget.checkIdle();
+    }
   }
 
   #start(): void {
-    const { isa, threads } = this.#options;
-    this.#runtime = this.#createRuntime({ isa, threads });
-    this.#port.post({ type: 'ready', device: this.#runtime.device, threads: this.#runtime.threads });
+    const { runtime, notice } = this.#openRuntime(this.#options);
+    this.#runtime = runtime;
+    this.#port.post({ type: 'ready', device: runtime.device, threads: runtime.threads, notice });
   }
 
   #handle(message: ToWorker): void {
@@ -175,16 +182,18 @@ export class EngineLoop {
       if (this.#models.has(model.name)) {
         throw new RedllmError('invalid_config', `There are two models named '${model.name}'.`, { param: 'model' });
       }
-      this.#loading ??= new ModelRunner(this.#runtime!, model, this.#options, this.#shared);
+      this.#loading ??= new LoadingModel(this.#runtime!, model, this.#options);
       const { done, total } = this.#loading.loadSome(loadBytes);
       this.#port.post({ type: 'progress', model: model.name, done, total });
       if (done < total) return true;
-      const { footprint, pool, limits } = this.#loading;
-      this.#models.set(model.name, this.#loading);
+      const runner = this.#loading.finish(this.#shared, this.#toLoad.length);
+      const { footprint, pool, limits } = runner;
+      this.#models.set(model.name, runner);
       const { maxSource, maxTarget } = limits;
       this.#port.post({ type: 'loaded', model: model.name, footprint, pages: pool.total, maxSource, maxTarget });
     } catch (thrown) {
       this.#loading?.free();
+      this.#runtime!.memory(); // throws where it is the device that has failed: then nothing else can be trusted either
       const error =
         thrown instanceof RedllmError
           ? thrown

@@ -1,25 +1,37 @@
 /** One model in the engine: its weights, its pages, its queue and running batch, and the plan between them and native code. */
 import { performance } from 'node:perf_hooks';
-import type { ModelFootprint, NativeModel, NativeRuntime } from '../native.ts';
+import type { ModelFootprint, NativeModel, StepLimits } from '../native.ts';
 import { Caches } from './caches.ts';
 import type { FairShare } from './fair-share.ts';
-import { type ModelLimits, maxPages, modelLimits, planSizes, stepLimits } from './limits.ts';
+import type { ModelLimits } from './limits.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import { PageTables } from './page-tables.ts';
 import { PagePool } from './pages.ts';
-import { createPlan } from './plan.ts';
+import type { Plan } from './plan.ts';
 import { PlanWriter } from './plan-writer.ts';
 import { PrefixCache } from './prefix-cache.ts';
-import type { EngineOptions, ModelStats, ModelToLoad, SequenceEvent } from './protocol.ts';
+import type { ModelStats, ModelToLoad, SequenceEvent } from './protocol.ts';
 import { Scheduler } from './scheduler.ts';
 import { SourceCache } from './source-cache.ts';
 
 /** What all models of an engine share. */
 export interface Shared {
+  /** On a device each model has a budget of its own instead. */
   readonly budget: MemoryBudget;
   readonly fairShare: FairShare;
   /** Milliseconds, as clock.ts has them. */
   readonly now: () => number;
+}
+
+/** A model whose weights are packed and whose pages are reserved (loading-model.ts). */
+export interface ReadyModel {
+  readonly footprint: ModelFootprint;
+  readonly limits: ModelLimits;
+  readonly pages: number;
+  readonly native: NativeModel;
+  /** Bound to the model, and made for steps within these limits. */
+  readonly plan: Plan;
+  readonly steps: StepLimits;
 }
 
 export class ModelRunner {
@@ -28,8 +40,8 @@ export class ModelRunner {
   readonly limits: ModelLimits;
   readonly scheduler: Scheduler;
   readonly pool: PagePool;
+  readonly budget: MemoryBudget;
   readonly #caches: Caches;
-  readonly #budget: MemoryBudget;
   readonly #native: NativeModel;
   readonly #writer: PlanWriter;
   #steps = 0;
@@ -40,20 +52,18 @@ export class ModelRunner {
   #encodeSteps = 0;
   #encodeRuns = 0;
 
-  /** Makes the model and its plan; its weights come with loadSome(). */
-  constructor(runtime: NativeRuntime, model: ModelToLoad, options: EngineOptions, engine: Shared) {
+  constructor(model: ModelToLoad, ready: ReadyModel, engine: Shared) {
     const { budget } = engine;
+    const { footprint, limits, plan } = ready;
+    const { groups, pageTokens, pageBytes } = footprint;
     this.name = model.name;
-    this.footprint = runtime.footprint(model.spec, model.compute);
-    const { groups, pageTokens, pageBytes } = this.footprint;
-    const limits = modelLimits(model, options, this.footprint);
+    this.footprint = footprint;
     this.limits = limits;
-    const steps = stepLimits(limits);
-    const plan = createPlan(steps, planSizes(limits, this.footprint));
-    this.pool = new PagePool(Math.min(Math.floor(options.kvMemory / pageBytes), maxPages), pageBytes, budget);
+    this.budget = budget;
+    this.#native = ready.native;
+    this.pool = new PagePool(ready.pages, pageBytes, budget);
     const tables = new PageTables(this.pool, groups, pageTokens);
     const crossGroups = groups.filter(group => group.kind === 'cross').length;
-    this.#budget = budget;
     // A page that a window has passed is gone, so what it would be the prefix of cannot be read again.
     const windowed = groups.some(group => group.window > 0);
     const sources = new SourceCache(this.pool, budget, crossGroups, pageTokens);
@@ -70,25 +80,7 @@ export class ModelRunner {
       caches: this.#caches,
       encoderLayers: model.spec.encoder?.layers.length ?? 0,
     });
-    this.#writer = new PlanWriter(plan, model.spec, this.footprint, limits, steps.alternatives);
-    try {
-      this.#native = runtime.load(model.spec, model.compute, model.weights, steps);
-    } catch (error) {
-      budget.leave(this.scheduler);
-      throw error;
-    }
-    try {
-      this.#native.reservePages(this.pool.total);
-      this.#native.bind(plan);
-    } catch (error) {
-      this.free();
-      throw error;
-    }
-  }
-
-  /** Packs about `bytes` more of the weights. */
-  loadSome(bytes: number): { done: number; total: number } {
-    return this.#native.loadSome(bytes);
+    this.#writer = new PlanWriter(plan, model.spec, footprint, limits, ready.steps.alternatives);
   }
 
   /**
@@ -145,7 +137,7 @@ export class ModelRunner {
 
   /** Releases the weights and the pages; the model is gone. */
   free(): void {
-    this.#budget.leave(this.scheduler);
+    this.budget.leave(this.scheduler);
     this.#native.free();
   }
 

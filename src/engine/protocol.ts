@@ -20,6 +20,10 @@ export interface ModelToLoad {
 }
 
 export interface EngineOptions {
+  /** 'auto', 'cpu', 'cuda' or 'cuda:N' (device.ts). */
+  readonly device: string;
+  /** The CUDA backend's library; null: the one beside the addon. */
+  readonly cudaLibrary: string | null;
   readonly isa: string;
   /** 0: as many as the process may use. */
   readonly threads: number;
@@ -27,8 +31,8 @@ export interface EngineOptions {
   readonly maxBatchTokens: number;
   /** Rows of the running batch, a model. */
   readonly maxRows: number;
-  /** Bytes for K/V pages, all models together. */
-  readonly kvMemory: number;
+  /** Bytes for K/V pages, all models together; null: the default of where it runs (page-memory.ts). */
+  readonly kvMemory: number | null;
   /** Requests that may wait, all models together; beyond it submit fails with `queue_full`. */
   readonly maxQueue: number;
   /** Source and prompt tokens that waiting requests may hold together; one request alone may always wait. */
@@ -192,7 +196,13 @@ export interface ModelStats {
 }
 
 export type FromWorker =
-  | { readonly type: 'ready'; readonly device: string; readonly threads: number }
+  | {
+      readonly type: 'ready';
+      readonly device: string;
+      readonly threads: number;
+      /** Why the CPU computes though any device would have been taken; null where nothing is to be said. */
+      readonly notice: string | null;
+    }
   | { readonly type: 'progress'; readonly model: string; readonly done: number; readonly total: number }
   | {
       readonly type: 'loaded';

@@ -1,17 +1,15 @@
 /** Turns an EngineLoop on this Worker's thread until the handle closes it or it dies. */
 import { parentPort, workerData } from 'node:worker_threads';
-import type { NativeRuntime } from '../native.ts';
+import type { OpenedRuntime } from '../device.ts';
 import { EngineLoop } from './loop.ts';
 import type { EngineOptions } from './protocol.ts';
 import { WorkerPort } from './worker-port.ts';
 
 /** @throws Error outside a Worker */
-export async function runWorker(
-  createRuntime: (options: { isa: string; threads: number }) => NativeRuntime,
-): Promise<void> {
+export async function runWorker(openRuntime: (options: EngineOptions) => OpenedRuntime): Promise<void> {
   if (parentPort === null) throw new Error('the engine runs in a Worker: start it with Engine.start()');
   const port = new WorkerPort(parentPort);
-  const loop = new EngineLoop(port, createRuntime, workerData as EngineOptions);
+  const loop = new EngineLoop(port, openRuntime, workerData as EngineOptions);
   for (let state = loop.turn(); state !== 'ended'; state = loop.turn()) {
     if (state === 'idle') await port.wait(loop.untilDeadline());
   }
