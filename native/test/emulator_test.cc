@@ -1,9 +1,13 @@
 // The emulator of CUDA itself: what warps and blocks do together, memory, graphs, and that every misuse is told.
-#include <string>
+#include <algorithm>
+#include <cfloat>
 
 #include "check.h"
 #include "cuda/context.cuh"
+#include "cuda/emu/fiber.h"
 #include "cuda/emu/memory.h"
+#include "cuda/emu/status.h"
+#include "cuda/emu/stream.h"
 #include "cuda/ptx.cuh"
 
 using namespace redllm;
@@ -98,12 +102,451 @@ void test_product(Context* context) {
   }
 }
 
+// ---- what barriers and waits are for ------------------------------------------------------------------------------------
+
+// out[i] = the sum of the block's numbers up to i, by a scan with two buffers; without its barrier where !barriers.
+struct Scan {
+  uint32_t* out;
+  bool barriers;
+};
+
+__global__ void scan(Scan p) {
+  uint32_t* from = reinterpret_cast<uint32_t*>(shared_memory());
+  uint32_t* to = from + blockDim.x;
+  const int thread = static_cast<int>(threadIdx.x);
+  from[thread] = threadIdx.x + 1;
+  sync_block();
+  for (int step = 1; step < static_cast<int>(blockDim.x); step *= 2) {
+    to[thread] = from[thread] + (thread >= step ? from[thread - step] : 0u);
+    if (p.barriers) sync_block();
+    uint32_t* swapped = from;
+    from = to;
+    to = swapped;
+  }
+  p.out[thread] = from[thread];
+}
+
+std::vector<uint32_t> scanned(Context* context, bool barriers, uint64_t order) {
+  emu::set_order(order);
+  std::vector<uint32_t> out(256);
+  launch(context, "scan", scan, dim3(1), 256, 2048, Scan{out.data(), barriers});
+  emu::set_order(0);
+  return out;
+}
+
+void test_orders(Context* context) {
+  begin("orders");
+  std::vector<uint32_t> want(256);
+  for (uint32_t i = 0; i < 256; ++i) want[i] = (i + 1) * (i + 2) / 2;
+  for (uint64_t order = 0; order < 6; ++order) CHECK(scanned(context, true, order) == want);
+  CHECK(scanned(context, false, 0) != scanned(context, false, 1));
+  CHECK(scanned(context, false, 1) != scanned(context, false, 2));
+  CHECK(scanned(context, false, 2) == scanned(context, false, 2));
+}
+
+// Each block appends its number to a list.
+struct List {
+  uint32_t* count;
+  uint32_t* blocks;
+};
+
+__global__ void append_block(List p) {
+  if (threadIdx.x == 0)
+    p.blocks[atomic_add(p.count, 1u)] = blockIdx.x + gridDim.x * (blockIdx.y + gridDim.y * blockIdx.z);
+}
+
+void test_blocks(Context* context) {
+  begin("blocks");
+  for (uint64_t order = 0; order < 4; ++order) {
+    emu::set_order(order);
+    uint32_t count = 0;
+    std::vector<uint32_t> blocks(30);
+    launch(context, "append_block", append_block, dim3(2, 3, 5), 64, 0, List{&count, blocks.data()});
+    CHECK(count == 30);
+    if (order == 0) CHECK(blocks[0] == 0 && blocks[29] == 29);
+    if (order == 1) CHECK(blocks[0] == 29 && blocks[29] == 0);
+    if (order > 1) CHECK(!std::is_sorted(blocks.begin(), blocks.end()));
+    std::sort(blocks.begin(), blocks.end());
+    for (uint32_t i = 0; i < 30; ++i) CHECK(blocks[i] == i);
+  }
+  emu::set_order(0);
+  launch(context, "append_block", append_block, dim3(0), 64, 0, List{nullptr, nullptr});
+}
+
+// Three groups of copies; what the thread sees once at most `kPending` are under way.
+struct Copies {
+  const float* from;  // [12]
+  float* out;         // [12]
+};
+
+template <int kPending>
+__global__ void copies(Copies p) {
+  float* shared = reinterpret_cast<float*>(shared_memory());
+  if (threadIdx.x == 0) {
+    for (int i = 0; i < 12; ++i) shared[i] = 1000;
+    for (int group = 0; group < 3; ++group) {
+      copy_async(shared + 4 * group, p.from + 4 * group, group != 1);
+      copy_async_commit();
+    }
+    copy_async_wait<kPending>();
+    for (int i = 0; i < 12; ++i) p.out[i] = shared[i];
+  }
+}
+
+void test_copies(Context* context) {
+  begin("copies");
+  alignas(16) float from[12];
+  float out[12];
+  for (int i = 0; i < 12; ++i) from[i] = static_cast<float>(i + 1);
+  const auto check = [&](int copied) {
+    for (int i = 0; i < 12; ++i) {
+      if (i >= 4 * copied)
+        CHECK(std::isnan(out[i]));
+      else
+        CHECK(out[i] == (i / 4 == 1 ? 0 : from[i]));
+    }
+  };
+  launch(context, "copies", copies<0>, dim3(1), 32, 48, Copies{from, out});
+  check(3);
+  launch(context, "copies", copies<1>, dim3(1), 32, 48, Copies{from, out});
+  check(2);
+  launch(context, "copies", copies<3>, dim3(1), 32, 48, Copies{from, out});
+  check(0);
+}
+
+// ---- misuse -------------------------------------------------------------------------------------------------------------
+
+enum class Misuse {
+  half_warp_shuffles,
+  two_lines,
+  two_kinds,
+  lane_leaves,
+  warp_leaves,
+  warps_at_two_barriers,
+  misaligned_load,
+  misaligned_copy,
+  copy_beyond_shared,
+  matrix_beyond_shared,
+  misaligned_matrix,
+  write_beyond_shared,
+  write_beyond_allocation,
+  illegal_address,
+  endless_recursion
+};
+
+struct Wrong {
+  Misuse misuse;
+  char* memory;   // 64 bytes of the device
+  char* nowhere;  // address 64
+};
+
+__attribute__((noinline)) int recursion(volatile int* depth) {
+  volatile int mine = *depth + 1;
+  return mine < 0 ? 0 : recursion(&mine) + mine;
+}
+
+__global__ void wrong(Wrong p) {
+  const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
+  const bool one = blockIdx.x == 1 && thread == 37;
+  uint32_t r[4];
+  switch (p.misuse) {
+    case Misuse::half_warp_shuffles:
+      if (lane < 16) shuffle_xor(lane, 1);
+      break;
+    case Misuse::two_lines:
+      if (lane < 16)
+        shuffle_xor(lane, 1);
+      else
+        shuffle_xor(lane, 2);
+      break;
+    case Misuse::two_kinds:
+      lane < 16 ? sync_warp() : sync_block();
+      break;
+    case Misuse::lane_leaves:
+      if (one) return;
+      sync_warp();
+      break;
+    case Misuse::warp_leaves:
+      if (warp == 1) return;
+      sync_block();
+      break;
+    case Misuse::warps_at_two_barriers:
+      if (warp == 1)
+        sync_block();
+      else
+        sync_block();
+      break;
+    case Misuse::misaligned_load:
+      if (one) load_stream(p.memory + 8);
+      break;
+    case Misuse::misaligned_copy:
+      if (one) copy_async(shared_memory(), p.memory + 4, true);
+      break;
+    case Misuse::copy_beyond_shared:
+      if (one) copy_async(shared_memory() + 1024, p.memory, true);
+      break;
+    case Misuse::matrix_beyond_shared:
+      load_matrices(r, shared_memory() + 1024 - (one ? 0 : 16));
+      break;
+    case Misuse::misaligned_matrix:
+      load_matrices_transposed(r, shared_memory() + (one ? 8 : 16));
+      break;
+    case Misuse::write_beyond_shared:
+      if (one) shared_memory()[1024] = 1;
+      break;
+    case Misuse::write_beyond_allocation:
+      if (one) p.memory[64] = 1;
+      break;
+    case Misuse::illegal_address:
+      if (one) *p.nowhere = 1;
+      break;
+    case Misuse::endless_recursion:
+      if (one) {
+        volatile int depth = 0;
+        p.memory[0] = static_cast<char>(recursion(&depth));
+      }
+      break;
+  }
+}
+
+void test_misuse(Context* context) {
+  begin("misuse");
+  emu::quiet = true;
+  char* memory = nullptr;
+  CHECK(cudaMalloc(&memory, 64) == cudaSuccess);
+  char* const nowhere = reinterpret_cast<char*>(uintptr_t{64});
+  const auto tells = [&](Misuse misuse, const char* words) {
+    for (uint64_t order = 0; order < 4; ++order) {
+      emu::set_order(order);
+      launch(context, "wrong", wrong, dim3(3), 64, 1024, Wrong{misuse, memory, nowhere});
+      if (!CHECK(std::strstr(context->failure, words) != nullptr) || !CHECK(std::strstr(context->failure, "wrong")))
+        std::fprintf(stderr, "%s: %s\n", words, context->failure);
+      // All that follows fails.
+      CHECK(cudaStreamSynchronize(nullptr) == cudaErrorLaunchFailure);
+      CHECK(cudaMemset(memory, 0, 64) == cudaErrorLaunchFailure);
+      uint32_t count = 0, blocks[1];
+      launch(context, "append_block", append_block, dim3(1), 32, 0, List{&count, blocks});
+      CHECK(count == 0);
+      CHECK(cudaDeviceReset() == cudaSuccess);
+      context->failure[0] = 0;
+    }
+    emu::set_order(0);
+  };
+  const char* const at = "block (1, 0, 0), thread 37: ";
+  tells(Misuse::half_warp_shuffles, "other lanes of its warp");
+  tells(Misuse::two_lines, "it is at shuffle_xor (emulator_test.cc:");
+  tells(Misuse::two_kinds, "while other lanes of its warp are at sync_");
+  tells(Misuse::lane_leaves, "left the kernel");
+  tells(Misuse::warp_leaves, "left the kernel");
+  tells(Misuse::warps_at_two_barriers, "while other warps are at sync_block");
+  tells(Misuse::misaligned_load, "aligned to 16 bytes");
+  tells(Misuse::misaligned_load, at);
+  tells(Misuse::misaligned_copy, "aligned to 16 bytes");
+  tells(Misuse::copy_beyond_shared, "not in the block's 1024 bytes");
+  tells(Misuse::copy_beyond_shared, at);
+  tells(Misuse::matrix_beyond_shared, "not in the block's 1024 bytes");
+  tells(Misuse::matrix_beyond_shared, at);
+  tells(Misuse::misaligned_matrix, "aligned to 16 bytes");
+#if !defined(REDLLM_EMU_ASAN)  // which finds these itself, and ends the program
+  tells(Misuse::write_beyond_shared, "outside of its 1024 bytes of shared memory");
+  tells(Misuse::write_beyond_allocation, "outside of an allocation of 64 bytes");
+  tells(Misuse::illegal_address, "illegal address 0x40");
+  tells(Misuse::illegal_address, at);
+  tells(Misuse::endless_recursion, "no stack left");
+#endif
+  launch(context, "wrong", wrong, dim3(1), 48, 0, Wrong{});
+  CHECK(std::strstr(context->failure, "cannot be launched") != nullptr);
+  cudaDeviceReset();
+  context->failure[0] = 0;
+  launch(context, "wrong", wrong, dim3(1), 32, 228 << 10, Wrong{});
+  CHECK(std::strstr(context->failure, "cannot be launched") != nullptr);
+  cudaDeviceReset();
+  context->failure[0] = 0;
+  CHECK(cudaFree(memory) == cudaSuccess);
+  emu::quiet = false;
+}
+
+// ---- memory, streams, graphs --------------------------------------------------------------------------------------------
+
+void test_memory() {
+  begin("memory");
+  size_t free = 0, total = 0, before = 0;
+  CHECK(cudaMemGetInfo(&before, &total) == cudaSuccess && total == size_t{1} << 30);
+  unsigned char *a = nullptr, *b = nullptr, *pinned = nullptr, host[100] = {};
+  CHECK(cudaMalloc(&a, 1000) == cudaSuccess && reinterpret_cast<uintptr_t>(a) % 256 == 0);
+  CHECK(a[0] == 0xff && a[999] == 0xff);
+  CHECK(cudaMallocManaged(&b, 1 << 20) == cudaSuccess);
+  CHECK(cudaMallocHost(&pinned, 1 << 20) == cudaSuccess);
+  CHECK(cudaMemGetInfo(&free, &total) == cudaSuccess && before - free == 1024 + (1 << 20));
+  void* more = nullptr;
+  CHECK(cudaMalloc(&more, free + 1) == cudaErrorMemoryAllocation && more == nullptr);
+  CHECK(cudaGetLastError() == cudaErrorMemoryAllocation && cudaGetLastError() == cudaSuccess);
+
+  CHECK(cudaMemset(a, 7, 1000) == cudaSuccess && a[999] == 7);
+  CHECK(cudaMemcpy(host, a + 900, 100, cudaMemcpyDeviceToHost) == cudaSuccess && host[99] == 7);
+  CHECK(cudaMemcpy(host, a + 901, 100, cudaMemcpyDeviceToHost) == cudaErrorInvalidValue);
+  CHECK(cudaMemcpy(a, host, 100, cudaMemcpyDeviceToHost) == cudaErrorInvalidValue);
+  CHECK(cudaMemcpy(pinned, host, 100, cudaMemcpyHostToDevice) == cudaErrorInvalidValue);
+  CHECK(cudaMemset(a, 7, 1001) == cudaErrorInvalidValue);
+  CHECK(cudaFree(pinned) == cudaErrorInvalidValue && cudaFreeHost(a) == cudaErrorInvalidValue);
+  CHECK(cudaFree(a + 1) == cudaErrorInvalidValue);
+  cudaPointerAttributes attributes;
+  CHECK(cudaPointerGetAttributes(&attributes, a + 5) == cudaSuccess && attributes.type == cudaMemoryTypeDevice);
+  CHECK(cudaPointerGetAttributes(&attributes, host) == cudaSuccess && attributes.type == cudaMemoryTypeUnregistered);
+
+  CHECK(cudaFree(a) == cudaSuccess && cudaFree(b) == cudaSuccess && cudaFreeHost(pinned) == cudaSuccess);
+  CHECK(cudaFree(nullptr) == cudaSuccess);
+  CHECK(cudaMemGetInfo(&free, &total) == cudaSuccess && free == before);
+  cudaGetLastError();
+}
+
+struct Add {
+  int32_t* to;
+  int32_t amount;
+};
+
+__global__ void add(Add p) {
+  if (threadIdx.x == 0) *p.to += p.amount;
+}
+
+void test_deferred(Context* context) {
+  begin("deferred");
+  cudaStream_t stream, other;
+  cudaEvent_t event;
+  int32_t *device = nullptr, *pinned = nullptr;
+  CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) == cudaSuccess);
+  CHECK(cudaStreamCreateWithFlags(&other, cudaStreamNonBlocking) == cudaSuccess);
+  CHECK(cudaEventCreateWithFlags(&event, cudaEventDisableTiming) == cudaSuccess);
+  CHECK(cudaMalloc(&device, 4) == cudaSuccess && cudaMallocHost(&pinned, 8) == cudaSuccess);
+  context->stream = stream;
+  emu::set_deferred(true);
+  const auto send = [&] {
+    CHECK(cudaMemcpyAsync(device, pinned, 4, cudaMemcpyHostToDevice, stream) == cudaSuccess);
+    launch(context, "add", add, dim3(1), 32, 0, Add{device, 5});
+    CHECK(cudaMemcpyAsync(pinned + 1, device, 4, cudaMemcpyDeviceToHost, stream) == cudaSuccess);
+    CHECK(cudaEventRecord(event, stream) == cudaSuccess);
+  };
+  // Neither read too early nor spared from what the host does too early.
+  pinned[0] = 1;
+  pinned[1] = -1;
+  send();
+  CHECK(pinned[1] == -1);
+  pinned[0] = 2;
+  CHECK(cudaStreamSynchronize(stream) == cudaSuccess && pinned[1] == 7);
+  // An event; one that is asked until it has come; another stream that waits for it.
+  send();
+  launch(context, "add", add, dim3(1), 32, 0, Add{device, 100});
+  CHECK(cudaEventSynchronize(event) == cudaSuccess && pinned[1] == 7 && *device == 7);
+  send();
+  int asked = 0;
+  while (cudaEventQuery(event) == cudaErrorNotReady) ++asked;
+  CHECK(asked == 4 && pinned[1] == 7);  // the addition of 100 and the three of send()
+  send();
+  CHECK(cudaStreamWaitEvent(other, event) == cudaSuccess);
+  CHECK(cudaMemcpyAsync(pinned, pinned + 1, 4, cudaMemcpyHostToHost, other) == cudaSuccess);
+  CHECK(cudaStreamSynchronize(other) == cudaSuccess && pinned[0] == 7);
+  // Memory of the host that is not pinned is taken over, or filled, before the call returns.
+  int32_t plain = 40;
+  CHECK(cudaMemcpyAsync(device, &plain, 4, cudaMemcpyHostToDevice, stream) == cudaSuccess);
+  plain = 0;
+  launch(context, "add", add, dim3(1), 32, 0, Add{device, 2});
+  CHECK(cudaMemcpyAsync(&plain, device, 4, cudaMemcpyDeviceToHost, stream) == cudaSuccess && plain == 42);
+  // Freeing waits.
+  launch(context, "add", add, dim3(1), 32, 0, Add{pinned, 1});
+  CHECK(pinned[0] == 7 && cudaFree(device) == cudaSuccess && pinned[0] == 8);
+  // A failure comes late.
+  emu::quiet = true;
+  launch(context, "wrong", wrong, dim3(1), 64, 0, Wrong{Misuse::warp_leaves, nullptr, nullptr});
+  CHECK(context->failure[0] == 0 && cudaStreamSynchronize(stream) == cudaErrorLaunchFailure);
+  CHECK(std::strstr(cudaGetErrorString(cudaErrorLaunchFailure), "left the kernel") != nullptr);
+  emu::quiet = false;
+  cudaDeviceReset();
+
+  emu::set_deferred(false);
+  context->stream = nullptr;
+  CHECK(cudaFreeHost(pinned) == cudaSuccess && cudaEventDestroy(event) == cudaSuccess);
+  CHECK(cudaStreamDestroy(stream) == cudaSuccess && cudaStreamDestroy(other) == cudaSuccess);
+}
+
+void test_graphs(Context* context) {
+  begin("graphs");
+  cudaStream_t stream;
+  cudaGraph_t graph;
+  cudaGraphExec_t executable;
+  int32_t *device = nullptr, *pinned = nullptr;
+  CHECK(cudaStreamCreate(&stream) == cudaSuccess);
+  CHECK(cudaMalloc(&device, 4) == cudaSuccess && cudaMallocHost(&pinned, 8) == cudaSuccess);
+  context->stream = stream;
+  pinned[0] = 1;
+  pinned[1] = 0;
+  CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal) == cudaSuccess);
+  CHECK(cudaMemcpyAsync(device, pinned, 4, cudaMemcpyHostToDevice, stream) == cudaSuccess);
+  for (int32_t i = 1; i <= 3; ++i) launch(context, "add", add, dim3(1), 32, 0, Add{device, i});
+  CHECK(cudaMemcpyAsync(pinned + 1, device, 4, cudaMemcpyDeviceToHost, stream) == cudaSuccess);
+  cudaStreamCaptureStatus status;
+  CHECK(cudaStreamIsCapturing(stream, &status) == cudaSuccess && status == cudaStreamCaptureStatusActive);
+  CHECK(cudaStreamEndCapture(stream, &graph) == cudaSuccess && pinned[1] == 0);
+  CHECK(cudaGraphInstantiate(&executable, graph, 0) == cudaSuccess && cudaGraphDestroy(graph) == cudaSuccess);
+  for (const int32_t start : {10, 20}) {
+    pinned[0] = start;
+    CHECK(cudaGraphLaunch(executable, stream) == cudaSuccess && cudaStreamSynchronize(stream) == cudaSuccess);
+    CHECK(pinned[1] == start + 6);
+  }
+  CHECK(cudaGraphExecDestroy(executable) == cudaSuccess);
+
+  // What a capture forbids loses it.
+  void* more = nullptr;
+  const auto forbidden = [&](auto call) {
+    CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal) == cudaSuccess);
+    CHECK(call() == cudaErrorStreamCaptureUnsupported);
+    CHECK(cudaStreamEndCapture(stream, &graph) == cudaErrorStreamCaptureInvalidated && graph == nullptr);
+  };
+  forbidden([&] { return cudaMalloc(&more, 16); });
+  forbidden([&] { return cudaFree(device); });
+  forbidden([&] { return cudaStreamSynchronize(stream); });
+  forbidden([&] { return cudaDeviceSynchronize(); });
+  forbidden([&] { return cudaMemcpy(pinned, device, 4, cudaMemcpyDeviceToHost); });
+  CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed) == cudaSuccess);
+  CHECK(cudaMalloc(&more, 16) == cudaSuccess && cudaFree(more) == cudaSuccess);
+  CHECK(cudaStreamEndCapture(stream, &graph) == cudaSuccess && cudaGraphDestroy(graph) == cudaSuccess);
+  cudaGetLastError();
+
+  context->stream = nullptr;
+  CHECK(cudaFree(device) == cudaSuccess && cudaFreeHost(pinned) == cudaSuccess);
+  CHECK(cudaStreamDestroy(stream) == cudaSuccess);
+}
+
+void test_arithmetic() {
+  begin("arithmetic");
+  CHECK(exp2_fast(-INFINITY) == 0 && exp2_fast(-127) == 0 && exp2_fast(-126) == 0x1p-126f && exp2_fast(3) == 8);
+  CHECK(std::isnan(exp2_fast(NAN)));
+  CHECK(to_bf16(1.0f) == 0x3f80 && to_bf16(1.00390625f) == 0x3f80 && to_bf16(1.01171875f) == 0x3f82);
+  CHECK(to_bf16(NAN) == 0x7fff && to_bf16(INFINITY) == 0x7f80 && to_bf16(-3e38f) == 0xff62);
+  CHECK(to_bf16(FLT_MAX) == 0x7f80);
+  CHECK(pack_bf16(1, 2) == 0x40003f80u && low_bf16(0x40003f80u) == 1 && high_bf16(0x40003f80u) == 2);
+  int32_t number = 5;
+  CHECK(atomic_min(&number, 3) == 5 && number == 3 && atomic_add(&number, -4) == 3 && number == -1);
+  uint32_t word = 5;
+  CHECK(atomic_max(&word, 3u) == 5 && word == 5 && atomic_max(&word, 9u) == 5 && word == 9);
+}
+
 }  // namespace
 
 int main() {
   Context context = {};
-  test_shuffles(&context);
-  test_product(&context);
+  for (uint64_t order = 0; order < 5; ++order) {
+    emu::set_order(order);
+    test_shuffles(&context);
+    test_product(&context);
+  }
+  test_orders(&context);
+  test_blocks(&context);
+  test_copies(&context);
+  test_misuse(&context);
+  test_memory();
+  test_deferred(&context);
+  test_graphs(&context);
+  test_arithmetic();
   CHECK(context.failure[0] == 0);
   return report();
 }

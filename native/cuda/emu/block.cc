@@ -8,7 +8,12 @@
 #include <utility>
 #include <vector>
 
+#include "cuda/emu/fault.h"
 #include "cuda/emu/fiber.h"
+
+#if defined(REDLLM_EMU_ASAN)
+#include <sanitizer/asan_interface.h>
+#endif
 
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
@@ -48,6 +53,7 @@ struct Block {
   Together what;  // where those stand that are not ready
   Site at;
   const Launch* launch;
+  bool runs = false;  // one of its threads, not the host
   alignas(128) char shared[kBand + kMaxShared + kBand];
   char failure[1024];
 };
@@ -112,6 +118,10 @@ const char* file_of(const Site& at) {
   va_end(arguments);
   switch_fiber(block->threads[threadIdx.x].fiber, block->host);
   std::abort();
+}
+
+void on_fault(const void* address) {
+  if (block->runs) fail("illegal address %p, or no stack left", address);
 }
 
 // ---- turns --------------------------------------------------------------------------------------------------------------
@@ -286,7 +296,14 @@ void enter() {
 }
 
 bool run_block(const Launch& launch) {
+#if defined(REDLLM_EMU_ASAN)
+  // The sanitizer watches what lies beside shared memory itself.
+  __asan_poison_memory_region(block->shared, sizeof block->shared);
+  __asan_unpoison_memory_region(block->shared + kBand, launch.shared);
+  std::memset(block->shared + kBand, kPoison, launch.shared);
+#else
   std::memset(block->shared, kPoison, kBand + launch.shared + kBand);
+#endif
   const int warps = launch.threads / kLanes;
   for (int i = 0; i < launch.threads; ++i) {
     Thread& thread = block->threads[i];
@@ -304,8 +321,13 @@ bool run_block(const Launch& launch) {
   start_round(warps);
   choose_warp();
   threadIdx.x = static_cast<uint32_t>(warp->first) + warp->order[0];
+  block->runs = true;
   switch_fiber(block->host, block->threads[threadIdx.x].fiber);
+  block->runs = false;
   if (block->failure[0] != 0) return false;
+#if defined(REDLLM_EMU_ASAN)
+  return true;
+#endif
   for (size_t i = 0; i < kBand; ++i) {
     const char* below = block->shared + i;
     const char* above = block->shared + kBand + launch.shared + i;
@@ -334,6 +356,7 @@ const char* run(const Launch& launch) {
     return block->failure;
   }
   for (; block->made < launch.threads; ++block->made) make_fiber(block->threads[block->made].fiber, block->made);
+  const FaultHandler faults(on_fault);
   block->host = {};
   block->launch = &launch;
   gridDim = launch.grid;

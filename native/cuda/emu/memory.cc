@@ -5,7 +5,15 @@
 #include <cstring>
 #include <map>
 #include <mutex>
-#include <string_view>
+#include <string>
+
+#include "cuda/emu/fiber.h"
+#include "cuda/emu/status.h"
+#include "cuda/emu/stream.h"
+
+#if defined(REDLLM_EMU_ASAN)
+#include <sanitizer/asan_interface.h>
+#endif
 
 namespace redllm::cuda::emu {
 
@@ -32,15 +40,28 @@ size_t rounded(size_t bytes) {
   return (bytes + kGuard - 1) / kGuard * kGuard;
 }
 
-// The upper guard starts where the allocation ends, to the byte.
-bool intact(const char* data, size_t bytes) {
-  static const std::string_view band = [] {
-    static unsigned char poison[2 * kGuard];
-    std::memset(poison, kPoison, sizeof poison);
-    return std::string_view(reinterpret_cast<const char*>(poison), sizeof poison);
-  }();
+// The upper guard starts where the allocation ends, to the byte. The address sanitizer, where it is on, watches the guards itself.
+void set_guards([[maybe_unused]] char* data, [[maybe_unused]] size_t bytes) {
+#if defined(REDLLM_EMU_ASAN)
+  __asan_poison_memory_region(data - kGuard, kGuard);
+  __asan_poison_memory_region(data + bytes, rounded(bytes) - bytes + kGuard);
+#endif
+}
+
+void lift_guards([[maybe_unused]] char* data, [[maybe_unused]] size_t bytes) {
+#if defined(REDLLM_EMU_ASAN)
+  __asan_unpoison_memory_region(data - kGuard, rounded(bytes) + 2 * kGuard);
+#endif
+}
+
+bool intact([[maybe_unused]] const char* data, [[maybe_unused]] size_t bytes) {
+#if defined(REDLLM_EMU_ASAN)
+  return true;
+#else
+  static const std::string band(2 * kGuard, static_cast<char>(kPoison));
   return std::memcmp(data - kGuard, band.data(), kGuard) == 0 &&
          std::memcmp(data + bytes, band.data(), rounded(bytes) - bytes + kGuard) == 0;
+#endif
 }
 
 // The allocation that holds the byte; the end where there is none.
@@ -81,6 +102,7 @@ cudaError_t allocate(Memory kind, void** data, size_t bytes) {
   if (memory == nullptr) return cudaErrorMemoryAllocation;
   std::memset(memory, kPoison, rounded(bytes) + 2 * kGuard);
   used += counted;
+  set_guards(memory + kGuard, bytes);
   allocations().emplace(memory + kGuard, Allocation{kind, bytes});
   *data = memory + kGuard;
   return cudaSuccess;
@@ -96,6 +118,7 @@ cudaError_t release(void* data, bool pinned) {
   if (!well) std::fprintf(stderr, "CUDA emulator: memory beside an allocation of %zu bytes was overwritten\n", bytes);
   if (!pinned) used -= rounded(bytes);
   allocations().erase(found);
+  lift_guards(static_cast<char*>(data), bytes);
   std::memset(data, kPoison, bytes);
   std::free(static_cast<char*>(data) - kGuard);
   return well ? cudaSuccess : cudaErrorIllegalAddress;
@@ -134,3 +157,66 @@ const char* overwritten() {
 }
 
 }  // namespace redllm::cuda::emu
+
+using namespace redllm::cuda::emu;
+
+namespace {
+
+cudaError_t allocate_now(Memory kind, void** data, size_t bytes) {
+  const cudaError_t code = allowed();
+  return code != cudaSuccess ? code : noted(allocate(kind, data, bytes));
+}
+
+// All work that may use the memory has run then. On a device that has failed, memory is given back nevertheless.
+cudaError_t release_now(void* data, bool pinned) {
+  cudaError_t code = allowed();
+  if (code == cudaErrorStreamCaptureUnsupported) return code;
+  if (code == cudaSuccess) code = run_everything(true);
+  const cudaError_t released = release(data, pinned);
+  return noted(code != cudaSuccess ? code : released);
+}
+
+}  // namespace
+
+cudaError_t cudaMalloc(void** data, size_t bytes) {
+  return allocate_now(Memory::device, data, bytes);
+}
+
+cudaError_t cudaMallocManaged(void** data, size_t bytes, unsigned) {
+  return allocate_now(Memory::managed, data, bytes);
+}
+
+cudaError_t cudaMallocHost(void** data, size_t bytes) {
+  return allocate_now(Memory::pinned, data, bytes);
+}
+
+cudaError_t cudaHostAlloc(void** data, size_t bytes, unsigned) {
+  return allocate_now(Memory::pinned, data, bytes);
+}
+
+cudaError_t cudaFree(void* data) {
+  return release_now(data, false);
+}
+
+cudaError_t cudaFreeHost(void* data) {
+  return release_now(data, true);
+}
+
+cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
+  *total = capacity();
+  *free = *total - in_use();
+  return cudaSuccess;
+}
+
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* data) {
+  Memory kind;
+  void* address = const_cast<void*>(data);
+  *attributes = {cudaMemoryTypeUnregistered, 0, nullptr, address};
+  if (!find(data, &kind)) return cudaSuccess;
+  attributes->type = kind == Memory::pinned    ? cudaMemoryTypeHost
+                     : kind == Memory::managed ? cudaMemoryTypeManaged
+                                               : cudaMemoryTypeDevice;
+  attributes->devicePointer = address;
+  if (kind == Memory::device) attributes->hostPointer = nullptr;
+  return cudaSuccess;
+}
