@@ -4,6 +4,7 @@
 
 #include "cuda/backend.cuh"
 #include "cuda/copies.cuh"
+#include "cuda/library_product.h"
 #include "cuda/ptx.cuh"
 #include "cuda/runs.cuh"
 
@@ -157,6 +158,7 @@ void close_device(Context* context) {
     cudaStreamSynchronize(context->stream);
   delete context->runs;
   delete context->copies;
+  close_library_product(context);
   if (context->workspace != nullptr) cudaFree(context->workspace);
   if (context->counters != nullptr) cudaFree(context->counters);
   if (context->stream != nullptr) cudaStreamDestroy(context->stream);

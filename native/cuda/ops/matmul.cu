@@ -56,7 +56,7 @@ void multiply(Context* context, const MatmulArgs& args, const Product& product) 
   } else if (decode) {
     const Slices slices = decode_slices(product.weight_rows, product.weight_k);
     product.rows <= 16 ? decode_few(context, product, slices) : decode_many(context, product, slices, workspace);
-  } else if (!library_product(context, product, args.w, workspace, kOwnBytes)) {
+  } else if (!library_product(context, product, workspace, kOwnBytes)) {
     prefill_tiles(context, product);
   }
 }

@@ -62,10 +62,9 @@ uint64_t weight_bytes(DType type, int32_t n, int32_t k, bool gated) {
   return static_cast<uint64_t>(padded_n(n, gated) * padded_k(k)) * size_of(type);
 }
 
-// Called while a model is loaded, so it may wait; the first rows of a matrix are also the occasion to choose its product.
+// Called while a model is loaded, so it may wait; with the last rows of a matrix it is time to choose who multiplies by it.
 void pack(Context* context, const PackArgs& args) {
   const Weight& to = args.to;
-  if (args.first == 0) prepare_product(context, to);
   const int64_t row_bytes = int64_t{to.k} * static_cast<int64_t>(size_of(args.from_type));
   const int64_t rows = std::max<int64_t>(1, kSliceBytes / row_bytes);
   const char* from = static_cast<const char*>(args.from);
@@ -82,6 +81,7 @@ void pack(Context* context, const PackArgs& args) {
            kThreads, 0, PackParams{to, context->workspace, args.from_type, args.first + row, count});
   }
   succeeded(context, cudaStreamSynchronize(context->stream), "packing weights");
+  if (args.first + args.count == to.n) prepare_product(context, to);
 }
 
 }  // namespace redllm::cuda
