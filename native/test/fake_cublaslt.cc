@@ -1,0 +1,157 @@
+// A library with cuBLASLt's interface, as far as native/cuda/cublaslt.h declares it, for tests on the host. It offers the algorithms that
+// FAKE_CUBLASLT names, a letter each, most of them unfit in a way of its own:
+//   s  cuts K into two splits    r  reduces by another kernel   f  refuses to be launched
+//   c  lets a row's sum depend on the number of rows            p  ... on its place
+//   w  takes other weights       g  is good
+// A column of a matrix is `pitch` elements from the next, as everywhere in cuBLASLt.
+#include <cstdlib>
+#include <cstring>
+
+#include "cuda/cublaslt.h"
+
+using namespace redllm::cuda::cublaslt;
+
+namespace {
+
+constexpr Status kInvalid = 7;
+constexpr Status kNotSupported = 15;
+
+struct FakeLayout {
+  int type;
+  uint64_t rows, columns;
+  int64_t pitch;
+};
+struct Operation {
+  int32_t transposed;
+};
+
+int64_t launched[256];
+
+float read(const void* data, int type, int64_t at) {
+  if (type == kReal32F) return static_cast<const float*>(data)[at];
+  const uint32_t bits = uint32_t{static_cast<const uint16_t*>(data)[at]} << 16;
+  float value;
+  std::memcpy(&value, &bits, 4);
+  return value;
+}
+
+void write(void* data, int type, int64_t at, float value) {
+  if (type == kReal32F) {
+    static_cast<float*>(data)[at] = value;
+    return;
+  }
+  uint32_t bits;
+  std::memcpy(&bits, &value, 4);
+  static_cast<uint16_t*>(data)[at] = static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+}  // namespace
+
+#define FAKE extern "C" __attribute__((visibility("default")))
+
+FAKE int64_t fake_cublaslt_launched(char algorithm) {
+  return launched[static_cast<unsigned char>(algorithm)];
+}
+
+FAKE Status cublasLtCreate(Handle* handle) {
+  *handle = new int(0);
+  return kSuccess;
+}
+FAKE Status cublasLtDestroy(Handle handle) {
+  delete static_cast<int*>(handle);
+  return kSuccess;
+}
+FAKE size_t cublasLtGetVersion() {
+  return 1;
+}
+
+FAKE Status cublasLtMatmulDescCreate(Descriptor* to, int compute, int scale) {
+  *to = new Operation{0};
+  return compute == kCompute32F && scale == kReal32F ? kSuccess : kInvalid;
+}
+FAKE Status cublasLtMatmulDescDestroy(Descriptor operation) {
+  delete static_cast<Operation*>(operation);
+  return kSuccess;
+}
+FAKE Status cublasLtMatmulDescSetAttribute(Descriptor operation, int attribute, const void* value, size_t bytes) {
+  if (attribute != kTransposeA || bytes != 4) return kInvalid;
+  std::memcpy(&static_cast<Operation*>(operation)->transposed, value, 4);
+  return kSuccess;
+}
+
+FAKE Status cublasLtMatrixLayoutCreate(Descriptor* to, int type, uint64_t rows, uint64_t columns, int64_t pitch) {
+  *to = new FakeLayout{type, rows, columns, pitch};
+  return kSuccess;
+}
+FAKE Status cublasLtMatrixLayoutDestroy(Descriptor layout) {
+  delete static_cast<FakeLayout*>(layout);
+  return kSuccess;
+}
+FAKE Status cublasLtMatrixLayoutSetAttribute(Descriptor layout, int attribute, const void* value, size_t bytes) {
+  if (attribute != kLayoutColumns || bytes != 8) return kInvalid;
+  std::memcpy(&static_cast<FakeLayout*>(layout)->columns, value, 8);
+  return kSuccess;
+}
+
+FAKE Status cublasLtMatmulPreferenceCreate(Descriptor* to) {
+  *to = new int(0);
+  return kSuccess;
+}
+FAKE Status cublasLtMatmulPreferenceDestroy(Descriptor preference) {
+  delete static_cast<int*>(preference);
+  return kSuccess;
+}
+FAKE Status cublasLtMatmulPreferenceSetAttribute(Descriptor, int attribute, const void*, size_t bytes) {
+  return bytes == (attribute == kMostWorkspace ? 8u : 4u) ? kSuccess : kInvalid;
+}
+
+FAKE Status cublasLtMatmulAlgoGetHeuristic(Handle, Descriptor, Descriptor, Descriptor, Descriptor, Descriptor,
+                                           Descriptor, int most, Found* found, int* count) {
+  const char* names = std::getenv("FAKE_CUBLASLT");
+  *count = 0;
+  for (; names != nullptr && *names != '\0' && *count < most; ++names) {
+    found[*count] = {};
+    found[(*count)++].algorithm.data[0] = static_cast<uint64_t>(*names);
+  }
+  return kSuccess;
+}
+FAKE Status cublasLtMatmulAlgoConfigGetAttribute(const Algorithm* algorithm, int attribute, void* value, size_t bytes,
+                                                 size_t* written) {
+  const char name = static_cast<char>(algorithm->data[0]);
+  const int32_t answer = attribute == kSplits ? (name == 's' ? 2 : 1) : attribute == kReduction ? name == 'r' : -1;
+  if (answer < 0 || bytes != 4) return kInvalid;
+  std::memcpy(value, &answer, 4);
+  *written = 4;
+  return kSuccess;
+}
+
+FAKE Status cublasLtMatmul(Handle, Descriptor operation, const void* alpha, const void* a, Descriptor a_layout,
+                           const void* b, Descriptor b_layout, const void* beta, const void* c, Descriptor c_layout,
+                           void* d, Descriptor d_layout, const Algorithm* algorithm, void*, size_t, CUstream_st*) {
+  const FakeLayout& w = *static_cast<FakeLayout*>(a_layout);
+  const FakeLayout& x = *static_cast<FakeLayout*>(b_layout);
+  const FakeLayout& out = *static_cast<FakeLayout*>(d_layout);
+  const char name = static_cast<char>(algorithm->data[0]);
+  if (name == 'f') return kNotSupported;
+  const bool fits = static_cast<Operation*>(operation)->transposed == kTransposed && w.rows == x.rows &&
+                    w.columns == out.rows && x.columns == out.columns && c == d && c_layout == d_layout &&
+                    w.pitch >= int64_t(w.rows) && x.pitch >= int64_t(x.rows) && out.pitch >= int64_t(out.rows) &&
+                    reinterpret_cast<uintptr_t>(a) % 16 == 0 && reinterpret_cast<uintptr_t>(b) % 16 == 0 &&
+                    reinterpret_cast<uintptr_t>(d) % 16 == 0;
+  if (!fits) return kInvalid;
+  ++launched[static_cast<unsigned char>(name)];
+  for (int64_t j = 0; j < int64_t(out.columns); ++j)
+    for (int64_t i = 0; i < int64_t(out.rows); ++i) {
+      const int64_t row = name == 'w' ? (i + 1) % int64_t(out.rows) : i;
+      const bool downwards = (name == 'c' && x.columns > 1) || (name == 'p' && j % 2 != 0);
+      float sum = 0;
+      for (int64_t step = 0; step < int64_t(w.rows); ++step) {
+        const int64_t k = downwards ? int64_t(w.rows) - 1 - step : step;
+        sum += read(a, w.type, row * w.pitch + k) * read(b, x.type, j * x.pitch + k);
+      }
+      const float before = *static_cast<const float*>(beta) == 0 ? 0 : read(c, out.type, j * out.pitch + i);
+      write(d, out.type, j * out.pitch + i,
+            *static_cast<const float*>(alpha) * sum + *static_cast<const float*>(beta) * before);
+    }
+  return kSuccess;
+}

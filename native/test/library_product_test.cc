@@ -1,0 +1,74 @@
+// Products of prompts by a library with cuBLASLt's interface (fake_cublaslt.cc): which of its algorithms are taken, and that they are used
+// as ops.h wants. Runs where the emulated CUDA library was built.
+#include <dlfcn.h>
+
+#include "test/matmul_case.h"
+
+using namespace redllm;
+using namespace redllm::test;
+
+namespace {
+
+int64_t launched(char algorithm) {
+  const char* path = std::getenv("REDLLM_CUBLASLT");
+  void* library = path == nullptr ? nullptr : dlopen(path, RTLD_NOW);
+  const auto count =
+      library == nullptr ? nullptr : reinterpret_cast<int64_t (*)(char)>(dlsym(library, "fake_cublaslt_launched"));
+  return count == nullptr ? -1 : count(algorithm);
+}
+
+// The algorithms that `offered` names, for a device that is opened afterwards.
+void choice(const char* offered, char taken) {
+  begin(offered);
+  setenv("FAKE_CUBLASLT", offered, 1);
+  for (const std::unique_ptr<Backend>& backend : every_backend()) {
+    if (!on_device(*backend)) continue;
+    Random random(5);
+    const Matrix x(random, DType::bf16, 9, 64), w(random, DType::bf16, 48, 64);
+    const Packed packed(*backend, w, false);
+    int64_t before[256];
+    for (const char* name = offered; *name != '\0'; ++name) before[static_cast<unsigned char>(*name)] = launched(*name);
+    Output out(DType::f32, 9, 48);
+    const MatmulCase c{RowKind::prefill, DType::bf16, DType::f32, 9, 48, 64, false, false, false, Activation::none, 1};
+    backend->ops().matmul(backend->context(),
+                          {c.kind, x.view(0, 9), packed.weight, nullptr, Activation::none, 1, false, out.tensor()});
+    for (const char* name = offered; *name != '\0'; ++name)
+      CHECK(launched(*name) - before[static_cast<unsigned char>(*name)] == (*name == taken));
+    const std::vector<double> want = matmul_reference(x, w, nullptr, c, {});
+    CHECK(relative_error(out.values().data(), want.data(), want.size()) < matmul_bound(*backend, c));
+  }
+}
+
+void products() {
+  begin("products");
+  setenv("FAKE_CUBLASLT", "g", 1);
+  for (const std::unique_ptr<Backend>& backend : every_backend()) {
+    if (!on_device(*backend)) continue;
+    Random random(7);
+    for (const bool gated : {false, true})
+      for (const bool bias : {false, true})
+        for (const int out : {0, 1, 2})
+          for (const Activation activation : {Activation::none, Activation::gelu})
+            for (const auto& [n, k] : {std::pair{64, 64}, {62, 40}, {32, 35}, {66, 33}})
+              check_matmul(*backend, *backend,
+                           {RowKind::prefill, DType::bf16, out == 1 ? DType::bf16 : DType::f32, random.integer(1, 40),
+                            n, k, gated, bias, out == 2, activation, 0.625f},
+                           random);
+  }
+  CHECK(launched('g') > 0);
+}
+
+}  // namespace
+
+int main() {
+  if (launched('g') < 0) {
+    std::printf("skipped: REDLLM_CUBLASLT names no library made for this test\n");
+    return 0;
+  }
+  choice("g", 'g');
+  choice("srcpwfg", 'g');
+  choice("srcpwf", 'g');
+  choice("", 'g');
+  products();
+  return report();
+}
