@@ -1,0 +1,111 @@
+// How the sampler reads a row of logits and adds probabilities up. A probability relative to the most probable token's is a whole number
+// of 2^-44 (a vocabulary of 2^19 fits 64 bits), so a sum has one value whatever the order, and atomics may make it.
+#pragma once
+
+#include <cfloat>
+
+#include "cuda/ops/ops_internal.cuh"
+
+namespace redllm::cuda {
+
+constexpr float kLogitMax = FLT_MAX;
+constexpr uint32_t kInfiniteBits = 0x7f800000;
+constexpr float kLog2E = 1.4426950408889634f;
+constexpr double kMassUnit = 0x1p-44;
+
+// A NaN counts as -infinity, +infinity as the greatest finite number, so that differences are never NaN; -0 as 0.
+__device__ __forceinline__ float cleaned(float x) {
+  return x != x ? -float_of_bits(kInfiniteBits) : min(x, kLogitMax) + 0.0f;
+}
+__device__ __forceinline__ bool is_banned(float x) {
+  return x == -float_of_bits(kInfiniteBits);
+}
+
+// Whole numbers in the order of the (cleaned) floats.
+__device__ __forceinline__ uint32_t ordered(float x) {
+  const uint32_t bits = bits_of_float(x);
+  return bits >> 31 ? ~bits : bits | 0x80000000u;
+}
+__device__ __forceinline__ float unordered(uint32_t order) {
+  return float_of_bits(order >> 31 ? order & 0x7fffffffu : ~order);
+}
+
+// How far a logit lies below the greatest, as the bits of a float >= 0: whole numbers in the order of the floats, and fine where it is
+// near. kInfiniteBits: banned.
+__device__ __forceinline__ uint32_t key_of(float top, float x) {
+  return bits_of_float(top - x);
+}
+
+// 2^(-distance * scale) in units of kMassUnit, rounded down; by 12 and 32 bits, since conversions to 64 bits are slow.
+__device__ __forceinline__ uint64_t mass_of(uint32_t key, float scale) {
+  const float p = 4096.0f * (key == 0 ? 1.0f : exp2_fast(-float_of_bits(key) * scale));
+  const uint32_t high = static_cast<uint32_t>(p);
+  const uint32_t low = static_cast<uint32_t>((p - static_cast<float>(high)) * 0x1p32f);
+  return static_cast<uint64_t>(high) << 32 | low;
+}
+
+// Tokens [i, i + 4) of a row, -infinity from `end` on.
+__device__ __forceinline__ void load_logits(float (&x)[4], const float* row, int32_t i, int32_t end, bool vector) {
+  if (vector) {
+    const float banned = -float_of_bits(kInfiniteBits);
+    float4 v = make_float4(banned, banned, banned, banned);
+    if (i < end) v = *reinterpret_cast<const float4*>(row + i);
+    x[0] = cleaned(v.x), x[1] = cleaned(v.y), x[2] = cleaned(v.z), x[3] = cleaned(v.w);
+    return;
+  }
+  for (int j = 0; j < 4; ++j) x[j] = i + j < end ? cleaned(row[i + j]) : -float_of_bits(kInfiniteBits);
+}
+
+struct Row {
+  const float* logits;
+  int32_t vocabulary;
+  bool vector;  // rows begin at multiples of 16 bytes
+};
+
+// visit(token, logit) for those of [begin, end) that this thread has: four from begin + 4 `thread` on, and so on, 4 `threads` further.
+template <typename Visit>
+__device__ __forceinline__ void visit_tokens(const Row& row, int32_t begin, int32_t end, int32_t thread,
+                                             int32_t threads, const Visit& visit) {
+  for (int32_t i = begin + 4 * thread; i < end; i += 8 * threads) {
+    float x[2][4];
+#pragma unroll
+    for (int j = 0; j < 2; ++j) load_logits(x[j], row.logits, i + j * 4 * threads, end, row.vector);
+#pragma unroll
+    for (int j = 0; j < 2; ++j) {
+#pragma unroll
+      for (int k = 0; k < 4; ++k)
+        if (i + j * 4 * threads + k < end) visit(i + j * 4 * threads + k, x[j][k]);
+    }
+  }
+}
+template <typename Visit>
+__device__ __forceinline__ void visit_row(const Row& row, const Visit& visit) {
+  visit_tokens(row, 0, row.vocabulary, static_cast<int32_t>(threadIdx.x), static_cast<int32_t>(blockDim.x), visit);
+}
+
+// ---- over a warp ----------------------------------------------------------------------------------------------------------
+
+template <typename T>
+__device__ __forceinline__ T warp_sum(T x) {
+  for (int step = kWarp / 2; step > 0; step /= 2) x += shuffle_xor(x, step);
+  return x;
+}
+template <typename T>
+__device__ __forceinline__ T warp_max(T x) {
+  for (int step = kWarp / 2; step > 0; step /= 2) {
+    const T other = shuffle_xor(x, step);
+    x = other > x ? other : x;
+  }
+  return x;
+}
+// Of the lanes up to this one.
+__device__ __forceinline__ uint64_t warp_prefix(uint64_t x) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  for (int step = 1; step < kWarp; step *= 2) {
+    const uint64_t before = shuffle_up(x, step);
+    if (lane >= step) x += before;
+  }
+  return x;
+}
+
+}  // namespace redllm::cuda
