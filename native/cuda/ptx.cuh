@@ -162,6 +162,13 @@ __device__ __forceinline__ float low_bf16(uint32_t pair) {
 __device__ __forceinline__ float high_bf16(uint32_t pair) {
   return __uint_as_float(pair & 0xffff0000u);
 }
+// The low, or the high, halves of two registers; a's in the low half.
+__device__ __forceinline__ uint32_t low_halves(uint32_t a, uint32_t b) {
+  return __byte_perm(a, b, 0x5410);
+}
+__device__ __forceinline__ uint32_t high_halves(uint32_t a, uint32_t b) {
+  return __byte_perm(a, b, 0x7632);
+}
 __device__ __forceinline__ float float_of_bits(uint32_t bits) {
   return __uint_as_float(bits);
 }

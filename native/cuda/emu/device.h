@@ -139,6 +139,12 @@ inline float low_bf16(uint32_t pair) {
 inline float high_bf16(uint32_t pair) {
   return float_of_bits(pair & 0xffff0000u);
 }
+inline uint32_t low_halves(uint32_t a, uint32_t b) {
+  return (a & 0xffff) | b << 16;
+}
+inline uint32_t high_halves(uint32_t a, uint32_t b) {
+  return a >> 16 | (b & 0xffff0000u);
+}
 inline float exp2_fast(float x) {
   const float y = std::exp2(x);
   return y < FLT_MIN ? 0.0f : y;

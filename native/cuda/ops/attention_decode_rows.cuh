@@ -45,10 +45,7 @@ template <int D>
 __device__ __forceinline__ RowPart<D> join_warps(const char* values, int stride, const float* maxima, const float* sums,
                                                  int row) {
   RowPart<D> joined = {-INFINITY, 0, {}};
-  for (int w = 0; w < kWarps; ++w) {
-    const float maximum = maxima[w * kTileRows + row];
-    joined.maximum = maximum > joined.maximum ? maximum : joined.maximum;
-  }
+  for (int w = 0; w < kWarps; ++w) joined.maximum = fmaxf(joined.maximum, maxima[w * kTileRows + row]);
   const int lane = threadIdx.x % kWarp;
   for (int w = 0; w < kWarps; ++w) {
     const float weight = part_weight(maxima[w * kTileRows + row], joined.maximum);
@@ -92,14 +89,8 @@ __device__ __forceinline__ RowPart<D> join_slots(const Slots& slots, int head_di
   constexpr int kAhead = D == 256 ? 4 : 8;  // parts read at a time
   const int lane = threadIdx.x % kWarp;
   RowPart<D> joined = {-INFINITY, 0, {}};
-  for (int32_t i = lane; i < slots.count; i += kWarp) {
-    const float maximum = load_fresh(slots.at(i));
-    joined.maximum = maximum > joined.maximum ? maximum : joined.maximum;
-  }
-  for (int mask = 1; mask < kWarp; mask *= 2) {
-    const float other = shuffle_xor(joined.maximum, mask);
-    joined.maximum = other > joined.maximum ? other : joined.maximum;
-  }
+  for (int32_t i = lane; i < slots.count; i += kWarp) joined.maximum = fmaxf(joined.maximum, load_fresh(slots.at(i)));
+  for (int mask = 1; mask < kWarp; mask *= 2) joined.maximum = fmaxf(joined.maximum, shuffle_xor(joined.maximum, mask));
   for (int32_t base = 0; base < slots.count; base += kAhead) {
     float weight[kAhead], sum[kAhead], value[kAhead][D / kWarp];
 #pragma unroll

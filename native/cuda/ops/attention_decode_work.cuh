@@ -1,11 +1,12 @@
 // What decode attention has to do, cut into items of about equal size that any block may take.
 //
-// A tile is up to 16 rows that read the same pages: the query heads that share a key/value head, of one token, or of neighbouring
-// tokens whose sequences are in one group. An item is a tile, a key/value head and a chunk of keys. Chunks lie at absolute multiples
-// of kChunkKeys and spans at multiples of kSpanChunks of them, so that what a row sums, and in which order, depends on its own keys.
+// A tile is up to 16 rows that read the same pages: the query heads that share a key/value head, of one token, or of
+// neighbouring tokens whose sequences are in one group. An item is a tile, a key/value head and a chunk of keys. Chunks lie
+// at absolute multiples of chunk_keys() and spans at multiples of kSpanChunks of them, so that what a row sums, and in which
+// order, depends on its own keys.
 //
 // How many chunks a tile sees is known on the device alone. So every block lists the work of all tokens for itself, and takes
-// items by number until there are no more: the grid depends on nothing but what the host knows, and no block is there in vain.
+// items by number until there are no more: the grid depends on what the host knows, and no block is there in vain.
 #pragma once
 
 #include "cuda/ops/ops_internal.cuh"
@@ -19,6 +20,14 @@ constexpr int kSpanChunks = 16;
 constexpr int kMostTokens = 512;  // of a launch
 constexpr int32_t kNothing = 0x7fffffff;
 
+// Pages of a chunk, where head_dim is padded to `dim`: about as many bytes either way.
+REDLLM_BOTH constexpr int chunk_pages(int dim) {
+  return dim == 256 ? 8 : 16;
+}
+REDLLM_BOTH constexpr int chunk_keys(int dim) {
+  return chunk_pages(dim) * kPageTokens;
+}
+
 struct Params {
   AttentionArgs a;
   int32_t first_token;  // of this launch
@@ -29,8 +38,8 @@ struct Params {
   int32_t chunks;  // of one segment, at most
   int32_t spans;
   bool grouped;
-  float* partials;    // [row][slot][head_dim + kPartialHead]: see attention_decode_rows.cuh
-  int32_t* counters;  // the next item's; then, by tile and head: of the spans of both segments, and of the tile
+  float* partials;    // [row][slot][kPartialHead + head_dim]: see attention_decode_rows.cuh
+  int32_t* counters;  // the next item's; then, by tile and head: of the tile, and of the spans of both segments
 };
 
 // In shared memory.
@@ -38,7 +47,6 @@ struct Work {
   int32_t first[kMostTokens];  // chunks of the tiles before the token's
   int32_t tile[kMostTokens];   // of the tile that starts in a token: first row | rows << 16
   int32_t chunks;              // of all tiles
-  int32_t next;                // item
   int32_t last;                // whether this block was the last to arrive
 };
 
@@ -49,22 +57,22 @@ __device__ __forceinline__ int32_t most(int32_t a, int32_t b) {
   return a > b ? a : b;
 }
 
-// Keys left <= k < right, and the chunks in which they lie; none: low = kNothing, high = 0.
+// Keys left <= k < right, and the chunks in which they lie. None: low = kNothing, high = 0.
 struct KeyRange {
   int32_t left = 0, right = 0;
   int32_t low = kNothing, high = 0;
 };
 
-template <int kChunkKeys>
+template <int D>
 __device__ __forceinline__ KeyRange key_range(const int32_t* left, const int32_t* right, int32_t token) {
   KeyRange range;
   const int32_t from = most(left[token], 0), to = right[token];
-  if (from < to) range = {from, to, from / kChunkKeys, (to - 1) / kChunkKeys + 1};
+  if (from < to) range = {from, to, from / chunk_keys(D), (to - 1) / chunk_keys(D) + 1};
   return range;
 }
 
 // Lists the work of this launch's tokens. All threads; `scratch` is shared memory for 5 kMostTokens integers.
-template <int kChunkKeys>
+template <int D>
 __device__ __forceinline__ void list_work(const Params& p, Work& work, int32_t* scratch) {
   const AttentionArgs& a = p.a;
   const int32_t shared = a.heads / a.segment[0].pool.kv_heads;
@@ -74,30 +82,32 @@ __device__ __forceinline__ void list_work(const Params& p, Work& work, int32_t* 
   int32_t* const high[2] = {scratch + 3 * kMostTokens, scratch + 4 * kMostTokens};
   for (int i = threadIdx.x; i < tokens; i += kThreads) {
     const int32_t token = p.first_token + i;
-    const KeyRange range = key_range<kChunkKeys>(a.segment[0].left, a.segment[0].right, token);
+    const KeyRange range = key_range<D>(a.segment[0].left, a.segment[0].right, token);
     low[0][i] = range.low;
     high[0][i] = range.high;
     if (a.segments == 2) {
-      const KeyRange other = key_range<kChunkKeys>(a.segment[1].left, a.segment[1].right, token);
+      const KeyRange other = key_range<D>(a.segment[1].left, a.segment[1].right, token);
       low[1][i] = other.low;
       high[1][i] = other.high;
     }
-    group[i] = p.grouped ? a.group[a.sequence[token]] : -1;
+    if (p.grouped) group[i] = a.group[a.sequence[token]];
   }
   sync_block();
   if (threadIdx.x >= kWarp) return;
   const int lane = threadIdx.x;
+  const auto joined = [&](int at) { return p.grouped && at > 0 && group[at] >= 0 && group[at] == group[at - 1]; };
   int32_t before = 0, leader = 0;
   for (int base = 0; base < tokens; base += kWarp) {
     const int i = base + lane;
-    const auto joined = [&](int at) { return at > 0 && group[at] >= 0 && group[at] == group[at - 1]; };
-    // The first token of its group's run.
-    int32_t first = i < tokens && joined(i) ? -1 : i;
-    for (int delta = 1; delta < kWarp; delta *= 2) first = most(first, shuffle_up(first, delta));
-    first = most(first, leader);
-    leader = shuffle(first, kWarp - 1);
-    // A tile starts in this token where a multiple of 16 of the run's rows does.
-    const int32_t row = -((i - first) * shared) & (kTileRows - 1);
+    int32_t row = 0;
+    if (p.grouped) {
+      // The first token of its group's run; a tile starts in this token where a multiple of 16 of the run's rows does.
+      int32_t first = i < tokens && joined(i) ? -1 : i;
+      for (int delta = 1; delta < kWarp; delta *= 2) first = most(first, shuffle_up(first, delta));
+      first = most(first, leader);
+      leader = shuffle(first, kWarp - 1);
+      row = -((i - first) * shared) & (kTileRows - 1);
+    }
     int32_t count = 0, rows = shared - row;
     if (i < tokens && rows > 0) {
       int32_t from[2] = {low[0][i], kNothing}, to[2] = {high[0][i], 0};
@@ -121,54 +131,5 @@ __device__ __forceinline__ void list_work(const Params& p, Work& work, int32_t* 
   }
   if (lane == 0) work.chunks = before;
 }
-
-// Row i of a tile is query head kv_head * shared + (row + i) % shared of token + (row + i) / shared.
-struct Tile {
-  int32_t index;  // of its first token in the launch, times parts, plus its part
-  int32_t token;
-  int32_t row;
-  int32_t rows;
-  int32_t kv_head;
-};
-
-struct Item {
-  Tile tile;
-  int32_t chunk;  // its number among those of the tile, those of the first segment first
-};
-
-// Heads take turns fastest: what blocks read at one time then lies in few pages.
-__device__ __forceinline__ Item item_at(const Params& p, const Work& work, int32_t number) {
-  const int32_t shared = p.a.heads / p.a.segment[0].pool.kv_heads;
-  const int32_t part = number % p.parts, head = number / p.parts % p.kv_heads, chunk = number / p.parts / p.kv_heads;
-  int32_t low = 0, high = p.tokens;  // work.first[low] <= chunk < work.first[high], as if there was one more
-  while (high - low > 1) {
-    const int32_t middle = (low + high) / 2;
-    if (work.first[middle] <= chunk) {
-      low = middle;
-    } else {
-      high = middle;
-    }
-  }
-  const int32_t tile = work.tile[low];
-  Item item = {{low * p.parts + part, p.first_token + low, tile & 0xffff, tile >> 16, p.first_head + head},
-               chunk - work.first[low]};
-  if (p.parts > 1) {
-    item.tile.row = part * kTileRows;
-    item.tile.rows = least(shared - item.tile.row, kTileRows);
-  }
-  return item;
-}
-
-// The chunks that some row of the tile sees, by segment: [low, high), or none.
-struct TileChunks {
-  int32_t low[2], high[2];
-
-  __device__ __forceinline__ int32_t count(int segment) const {
-    return high[segment] > low[segment] ? high[segment] - low[segment] : 0;
-  }
-  __device__ __forceinline__ int32_t spans(int segment) const {
-    return high[segment] > low[segment] ? (high[segment] - 1) / kSpanChunks - low[segment] / kSpanChunks + 1 : 0;
-  }
-};
 
 }  // namespace redllm::cuda::decode
