@@ -60,8 +60,7 @@ void after(Context* context) {
   const bool done = library.entry->synchronize(context);
   const char* error = library.entry->ops->error(context);
   if (done && error == nullptr) return;
-  std::fprintf(stderr, "the device failed: %s\n", error != nullptr ? error : "it could not be waited for");
-  std::exit(1);
+  throw std::runtime_error(error != nullptr ? error : "the device could not be waited for");
 }
 
 void need(bool there) {  // until every op has landed

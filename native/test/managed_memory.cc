@@ -18,7 +18,7 @@ constexpr int32_t kClasses = 40;
 constexpr uint64_t kSlab = uint64_t{8} << 20;
 
 void* (*allocate_slab)(uint64_t bytes) = nullptr;
-std::mutex mutex;
+std::recursive_mutex mutex;  // the allocator may free what it was given
 Header* free_blocks[kClasses] = {};
 char* slab = nullptr;
 uint64_t slab_left = 0;

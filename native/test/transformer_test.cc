@@ -1,10 +1,10 @@
-// The whole forward pass on small random models, so that the sanitizers see it: cuts of a request and other company leave its
-// logits as they are, bit for bit, and plans that leave their limits throw. Goldens are compared where Node drives (test/).
+// The whole forward pass on small random models, so that the sanitizers and the emulator see it: cuts of a request, other company
+// and replays leave its logits as they are, bit for bit; a device gives those of the CPU within rounding; plans that leave their
+// limits throw. Goldens are compared where Node drives (test/).
 #include "transformer.h"
 
-#include "check.h"
 #include "cpu/backend.h"
-#include "cpu/isa.h"
+#include "guarded.h"
 #include "paper_models.h"
 
 using namespace redllm;
@@ -44,17 +44,37 @@ std::vector<float> run(Model& model, bool encoder, int32_t prefix, const Cut& cu
   return model.transformer().kept_logits();
 }
 
-void test_cuts(const char* isa, DType compute, int32_t threads) {
-  auto backend = std::make_shared<cpu::Backend>(threads, isa);
+// The logits on the CPU, to which a device's come close.
+const std::vector<float>& expected_logits(bool encoder, DType compute) {
+  static std::vector<float> known[2][2];
+  std::vector<float>& logits = known[encoder][static_cast<int>(compute)];
+  if (logits.empty()) {
+    auto model = load_random(std::make_shared<cpu::Backend>(1), paper_model(kSmall, encoder), compute, kLimits,
+                             OneRow::pages(kLimits));
+    logits = run(*model, encoder, 0, {kSmall.layers, {37}});
+  }
+  return logits;
+}
+
+// What the backend gives with an encoder, and without one.
+std::vector<std::vector<float>> test_cuts(const std::shared_ptr<Backend>& backend, DType compute) {
+  std::vector<std::vector<float>> all;
   for (bool encoder : {true, false}) {
     auto model = load_random(backend, paper_model(kSmall, encoder), compute, kLimits, OneRow::pages(kLimits));
     std::vector<float> whole = run(*model, encoder, 0, {kSmall.layers, {37}});
     CHECK(whole.size() == static_cast<size_t>(kSmall.vocabulary));
     for (float logit : whole) CHECK(std::isfinite(logit));
+    // The same steps again, and again: a device records the second and replays the third.
+    for (int round = 0; round < (on_device(*backend) ? 2 : 0); ++round)
+      CHECK(run(*model, encoder, 0, {kSmall.layers, {37}}) == whole);
     CHECK(run(*model, encoder, 0, {1, {1, 16, 20}}) == whole);
-    CHECK(run(*model, encoder, 0, {1, std::vector<int32_t>(37, 1)}) == whole);
+    if (!emulated(*backend)) CHECK(run(*model, encoder, 0, {1, std::vector<int32_t>(37, 1)}) == whole);
     CHECK(run(*model, encoder, 37, {1, {37}}) != whole);
+    const std::vector<float>& want = expected_logits(encoder, compute);
+    CHECK(relative_error(whole.data(), want.data(), want.size()) < (compute == DType::f32 ? 1e-4 : 3e-2));
+    all.push_back(whole);
   }
+  return all;
 }
 
 void test_limits() {
@@ -86,14 +106,13 @@ void test_unserved_sizes() {
 }  // namespace
 
 int main() {
-  for (const char* isa : {"plain", "avx2", "avx512"}) {
-    if (!cpu::ops_for(isa)) continue;
-    for (DType compute : {DType::f32, DType::bf16}) {
-      begin(isa);
-      test_cuts(isa, compute, 1);
-      test_cuts(isa, compute, 2);
+  std::vector<std::shared_ptr<Backend>> backends;
+  for (auto& backend : every_backend()) backends.push_back(std::move(backend));
+  for (DType compute : {DType::f32, DType::bf16})
+    for (size_t i = 0; i < backends.size(); i += 2) {
+      begin(backends[i]->ops().name);
+      CHECK(test_cuts(backends[i], compute) == test_cuts(backends[i + 1], compute));
     }
-  }
   begin("limits");
   test_limits();
   test_unserved_sizes();
