@@ -41,142 +41,97 @@ __device__ __forceinline__ bool arrive(int32_t* counter, int32_t count, Work& wo
   return work.last;
 }
 
-// The warps' results to the rows' output; or to the workspace, and by the last block of a span, or of the tile, to the output.
+// The warps' results to the rows' output; where the tile has more chunks, to the workspace, joined by the last block of a span, and
+// where it has more spans by the last block of the tile.
 template <int D>
 __device__ __forceinline__ void close_item(const Params& p, const Plan& plan, const char* rings, Block<D>& block) {
   const AttentionArgs& a = p.a;
-  const int warp = threadIdx.x / kWarp;
   const int32_t shared = a.heads / a.segment[0].pool.kv_heads;
   const int32_t span = plan.chunk / kSpanChunks;
-  const ChunkRange all = plan.chunks[plan.segment];
-  const int32_t first = most(all.low, span * kSpanChunks), end = least(all.high, (span + 1) * kSpanChunks);
-  const int32_t spans[2] = {plan.chunks[0].spans(), plan.chunks[1].spans()};
-  const bool direct = plan.chunks[0].count() + plan.chunks[1].count() <= 1, one_span = spans[0] + spans[1] <= 1;
+  const ChunkRange of_segment = plan.chunks[plan.segment];
+  const int32_t first = most(of_segment.low, span * kSpanChunks),
+                chunks = least(of_segment.high, (span + 1) * kSpanChunks) - first;
+  const int32_t first_spans = plan.chunks[0].spans(), spans = first_spans + plan.chunks[1].spans();
+  const int last_level = plan.chunks[0].count() + plan.chunks[1].count() <= 1 ? 0 : spans == 1 ? 1 : 2;
 
   const int64_t stride = a.head_dim + kPartialHead;
-  const int32_t chunk_slots = a.segments * p.chunks, slots = chunk_slots + a.segments * p.spans;
-  const auto slots_of = [&](int row) {
-    const int64_t number =
-        int64_t{plan.token[row] - p.first_token} * p.kv_heads * shared + plan.head[row] - p.first_head * shared;
-    return p.partials + number * slots * stride;
-  };
-
-  for (int row = warp; row < plan.rows; row += kWarps) {
-    RowPart<D> part = join_warps<D>(rings, Ring<D>::kBytes, block.maxima, block.sums, row);
-    if (direct) {
-      write_row(a, part, plan.token[row], plan.head[row]);
-    } else {
-      store_part(part, slots_of(row) + (plan.segment * p.chunks + plan.chunk) * stride, a.head_dim);
-    }
-  }
-  if (direct) return;
-  int32_t* const counters =
+  const int32_t span_slots = a.segments * p.chunks, slots = span_slots + a.segments * p.spans;
+  int32_t* const of_tile =
       p.counters + 1 + (int64_t{plan.tile} * p.kv_heads + plan.kv_head - p.first_head) * (a.segments * p.spans + 1);
-  if (!arrive(counters + 1 + plan.segment * p.spans + span, end - first, block.work)) return;
-  for (int row = warp; row < plan.rows; row += kWarps) {
-    float* const of_row = slots_of(row);
-    const int32_t count = end - first;
-    RowPart<D> part =
-        join_slots<D>({of_row + (plan.segment * p.chunks + first) * stride, stride, count, count, 0}, a.head_dim);
-    if (one_span) {
-      write_row(a, part, plan.token[row], plan.head[row]);
-    } else {
-      store_part(part, of_row + (chunk_slots + plan.segment * p.spans + span) * stride, a.head_dim);
+#pragma unroll 1
+  for (int level = 0;; ++level) {
+    const int32_t to = level == 0 ? plan.segment * p.chunks + plan.chunk : span_slots + plan.segment * p.spans + span;
+    // What is joined here: the chunks of a span, or the spans of both segments.
+    int32_t from = plan.segment * p.chunks + first, count = chunks, leap = chunks, jump = 0;
+    if (level == 2) {
+      from = span_slots + plan.chunks[0].first_span();
+      count = spans;
+      leap = first_spans;
+      jump = span_slots + p.spans + plan.chunks[1].first_span() - from - leap;
     }
-  }
-  if (one_span || !arrive(counters, spans[0] + spans[1], block.work)) return;
-  const int32_t begin = chunk_slots + plan.chunks[0].first_span();
-  const int32_t second = chunk_slots + p.spans + plan.chunks[1].first_span();
-  for (int row = warp; row < plan.rows; row += kWarps) {
-    RowPart<D> part = join_slots<D>(
-        {slots_of(row) + begin * stride, stride, spans[0] + spans[1], spans[0], (second - begin - spans[0]) * stride},
-        a.head_dim);
-    write_row(a, part, plan.token[row], plan.head[row]);
+#pragma unroll 1
+    for (int row = threadIdx.x / kWarp; row < plan.rows; row += kWarps) {
+      const int64_t number =
+          int64_t{plan.token[row] - p.first_token} * p.kv_heads * shared + plan.head[row] - p.first_head * shared;
+      float* const of_row = p.partials + number * slots * stride;
+      RowPart<D> part;
+      if (level == 0) {
+        part = join_warps<D>(rings, Ring<D>::kBytes, block.maxima, block.sums, row);
+      } else {
+        part = join_slots<D>({of_row + from * stride, stride, count, leap, jump * stride}, a.head_dim);
+      }
+      if (level == last_level) {
+        write_row(a, part, plan.token[row], plan.head[row]);
+      } else {
+        store_part(part, of_row + to * stride, a.head_dim);
+      }
+    }
+    if (level == last_level) return;
+    int32_t* const counter = level == 0 ? of_tile + 1 + plan.segment * p.spans + span : of_tile;
+    if (!arrive(counter, level == 0 ? chunks : spans, block.work)) return;
   }
 }
 
 template <int D>
 __global__ void __launch_bounds__(kThreads, resident_blocks(D)) kernel(Params p) {
-  using R = Ring<D>;
   const AttentionArgs& a = p.a;
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
   char* const rings = shared_memory();
-  Piece* const ring = reinterpret_cast<Piece*>(rings + warp * R::kBytes);
-  Block<D>& block = *reinterpret_cast<Block<D>*>(rings + kWarps * R::kBytes);
+  Block<D>& block = *reinterpret_cast<Block<D>*>(rings + kWarps * Ring<D>::kBytes);
   list_work<D>(p, block.work, reinterpret_cast<int32_t*>(rings));
-  sync_block();
-  // A block's first item is its own number.
-  if (warp == 0) prepare<D>(p, block.work, blockIdx.x, block.plans[0]);
-  sync_block();
-  for (int turn = 0; !block.plans[turn].none; turn ^= 1) {
-    const Plan& plan = block.plans[turn];
-    const int segment = plan.segment, end = plan.end[warp];
-    const PagePool& pool = segment == 0 ? a.segment[0].pool : a.segment[1].pool;
-    const PageLayout layout = page_layout(pool, segment == 0 ? a.segment[0].layer : a.segment[1].layer);
-    const uint16_t* const base = static_cast<const uint16_t*>(pool.data) + layout.layer + plan.kv_head * layout.head;
-    int slot = 0;  // of the ring
-    // The K or V of the warp's page i on its way to `slot`.
-    const auto copy_half = [&](int i, bool values) {
-      if (i < end) {
-        const PlannedPage planned = plan.pages[i * kWarps + warp];
-        const uint16_t* page = base + planned.page * layout.page;
-        Piece* half = ring + slot * (R::kHalfBytes / 16);
-        if (values) {
-          copy_values<D>(half, page + layout.value, a.head_dim, planned.seen);
-        } else {
-          copy_keys<D>(half, page, a.head_dim, planned.seen);
-        }
-      }
-      copy_async_commit();
-    };
-    int i = plan.first[warp];
-#pragma unroll
-    for (; slot < R::kHalves; ++slot) copy_half(i + slot / 2, slot % 2 == 1);
-    slot = 0;
-
-    load_queries<D>(a, plan, block.queries);
+  Stream<D> stream = {};
+  stream.ring = reinterpret_cast<Piece*>(rings + warp * Ring<D>::kBytes);
+  // The first turn does nothing but prepare the second.
+  for (int turn = 0; turn == 0 || !block.plans[turn % 2].none; ++turn) {
+    const Plan& plan = block.plans[turn % 2];
+    if (turn > 0) {
+      stream.begin(a, plan);
+      load_queries<D>(a, plan, block.queries);
+    }
+    sync_block();
     if (warp == 0) {
-      int32_t number = 0;
-      if (lane == 0) {
-        // As many ask as there are items: where the last number is given, no one is left who would ask.
-        number = atomic_add(p.counters, 1);
-        if (number == block.work.chunks * p.kv_heads * p.parts - 1) *p.counters = 0;
-        number += gridDim.x;
+      // A block's first item is its own number. As many ask for others as there are items: where the last number is given, no one
+      // is left who would ask.
+      int32_t number = blockIdx.x;
+      if (turn > 0) {
+        if (lane == 0) {
+          number = atomic_add(p.counters, 1);
+          if (number == block.work.chunks * p.kv_heads * p.parts - 1) *p.counters = 0;
+          number += gridDim.x;
+        }
+        number = shuffle(number, 0);
       }
-      prepare<D>(p, block.work, shuffle(number, 0), block.plans[turn ^ 1]);
+      prepare<D>(p, block.work, number, block.plans[(turn + 1) % 2]);
     }
-    LaneRows rows;
-#pragma unroll
-    for (int r = 0; r < 2; ++r) {
-      const int row = lane / 4 + r * 8;
-      rows.left[r] = plan.left[row];
-      rows.keys[r] = plan.keys[row];
-      rows.query_index[r] = plan.query_index[row];
-      rows.bias[r] = plan.head[row] * (2 * a.reach + 1) + a.reach;
+    if (turn > 0) {
+      Softmax<D> softmax;
+      stream.run(a, plan, block.queries, softmax);
+      sync_warp();
+      softmax.store(reinterpret_cast<float4*>(stream.ring), block.maxima + warp * kTileRows,
+                    block.sums + warp * kTileRows, plan.rows);
+      sync_block();
+      close_item<D>(p, plan, rings, block);
     }
-    const LogitRule rule = logit_rule(a, segment);
-    sync_block();
-
-    Softmax<D> softmax;
-    softmax.start();
-    for (; i < end; ++i) {
-      float s[2][4];
-      uint32_t weights[4];
-      copy_async_wait<R::kHalves - 1>();
-      multiply_keys<D>(ring + slot * (R::kHalfBytes / 16), block.queries, s);
-      copy_half(i + R::kHalves / 2, R::kHalves % 2 == 1);
-      slot = slot + 1 < R::kHalves ? slot + 1 : 0;
-      softmax.weigh(a, rule, rows, (plan.chunk * chunk_pages(D) + i * kWarps + warp) * kPageTokens, s, weights);
-      copy_async_wait<R::kHalves - 1>();
-      softmax.add_values(ring + slot * (R::kHalfBytes / 16), weights);
-      copy_half(i + (R::kHalves + 1) / 2, R::kHalves % 2 == 0);
-      slot = slot + 1 < R::kHalves ? slot + 1 : 0;
-    }
-    sync_warp();
-    softmax.store(reinterpret_cast<float4*>(ring), block.maxima + warp * kTileRows, block.sums + warp * kTileRows,
-                  plan.rows);
-    sync_block();
-    close_item<D>(p, plan, rings, block);
     sync_block();
   }
 }

@@ -117,6 +117,7 @@ __device__ __forceinline__ void prepare(const Params& p, const Work& work, int32
 
   const int32_t first_page = chunk * chunk_pages(D) + lane;
   uint32_t seen = 0;
+#pragma unroll 1
   for (int i = 0; i < rows; ++i)
     seen |= key_bits(shuffle(left, i) - first_page * kPageTokens, shuffle(right, i) - first_page * kPageTokens);
   if (lane >= chunk_pages(D)) seen = 0;
@@ -124,9 +125,8 @@ __device__ __forceinline__ void prepare(const Params& p, const Work& work, int32
   if (lane < chunk_pages(D)) {
     int32_t page = 0;
     if (seen != 0) {
-      const int32_t sequence = a.sequence[p.first_token + at];
-      page = second ? a.segment[1].pages[a.segment[1].page_start[sequence] + first_page]
-                    : a.segment[0].pages[a.segment[0].page_start[sequence] + first_page];
+      const int32_t* table = second ? a.segment[1].pages : a.segment[0].pages;
+      page = table[work.pages[second][at] + first_page];
     }
     plan.pages[lane] = {page, seen};
   }

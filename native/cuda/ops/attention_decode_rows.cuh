@@ -86,18 +86,17 @@ struct Slots {
 // Parts that other blocks have left.
 template <int D>
 __device__ __forceinline__ RowPart<D> join_slots(const Slots& slots, int head_dim) {
-  constexpr int kAhead = D == 256 ? 4 : 8;  // parts read at a time
+  constexpr int kAhead = 8;  // parts read at a time
   const int lane = threadIdx.x % kWarp;
   RowPart<D> joined = {-INFINITY, 0, {}};
-  for (int32_t i = lane; i < slots.count; i += kWarp) joined.maximum = fmaxf(joined.maximum, load_fresh(slots.at(i)));
-  for (int mask = 1; mask < kWarp; mask *= 2) joined.maximum = fmaxf(joined.maximum, shuffle_xor(joined.maximum, mask));
+#pragma unroll 1
   for (int32_t base = 0; base < slots.count; base += kAhead) {
-    float weight[kAhead], sum[kAhead], value[kAhead][D / kWarp];
+    float maximum[kAhead], sum[kAhead], value[kAhead][D / kWarp];
 #pragma unroll
     for (int k = 0; k < kAhead; ++k) {
       const bool there = base + k < slots.count;
       const float* from = slots.at(there ? base + k : 0);
-      weight[k] = there ? part_weight(load_fresh(from), joined.maximum) : 0.0f;
+      maximum[k] = there ? load_fresh(from) : -INFINITY;
       sum[k] = there ? load_fresh(from + 1) : 0.0f;
 #pragma unroll
       for (int i = 0; i < D / kWarp; ++i) {
@@ -105,11 +104,20 @@ __device__ __forceinline__ RowPart<D> join_slots(const Slots& slots, int head_di
         value[k][i] = there && d < head_dim ? load_fresh(from + kPartialHead + d) : 0.0f;
       }
     }
+    if (base == 0) {
+      // The greatest of all, while the first parts are on their way.
+#pragma unroll 1
+      for (int32_t i = lane; i < slots.count; i += kWarp)
+        joined.maximum = fmaxf(joined.maximum, load_fresh(slots.at(i)));
+      for (int mask = 1; mask < kWarp; mask *= 2)
+        joined.maximum = fmaxf(joined.maximum, shuffle_xor(joined.maximum, mask));
+    }
 #pragma unroll
     for (int k = 0; k < kAhead; ++k) {
-      joined.sum = fmaf(weight[k], sum[k], joined.sum);
+      const float weight = part_weight(maximum[k], joined.maximum);
+      joined.sum = fmaf(weight, sum[k], joined.sum);
 #pragma unroll
-      for (int i = 0; i < D / kWarp; ++i) joined.value[i] = fmaf(weight[k], value[k][i], joined.value[i]);
+      for (int i = 0; i < D / kWarp; ++i) joined.value[i] = fmaf(weight, value[k][i], joined.value[i]);
     }
   }
   settle(joined);

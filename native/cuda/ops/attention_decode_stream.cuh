@@ -91,12 +91,11 @@ __device__ __forceinline__ void multiply_keys(const Piece* half, const Piece* qu
 #pragma unroll
   for (int j = 0; j < D / 32; ++j) {
     const Piece even = queries[j * 2 * kWarp + lane], odd = queries[(j * 2 + 1) * kWarp + lane];
-#pragma unroll
-    for (int n = 0; n < 2; ++n) {
-      const Piece k = half[(n * (D / 32) + j) * kWarp + lane];
-      multiply_add(s[n], even.pair, k.pair[0], k.pair[1]);
-      multiply_add(s[n], odd.pair, k.pair[2], k.pair[3]);
-    }
+    const Piece low = half[j * kWarp + lane], high = half[(D / 32 + j) * kWarp + lane];
+    multiply_add(s[0], even.pair, low.pair[0], low.pair[1]);
+    multiply_add(s[1], even.pair, high.pair[0], high.pair[1]);
+    multiply_add(s[0], odd.pair, low.pair[2], low.pair[3]);
+    multiply_add(s[1], odd.pair, high.pair[2], high.pair[3]);
   }
 }
 
@@ -240,6 +239,79 @@ struct Softmax {
             values[value_place<D>(row, j * 16 + t * 4 + e * 2 + i / 4)] = {value[j][i][of], value[j][i + 1][of],
                                                                            value[j][i + 2][of], value[j][i + 3][of]};
           }
+    }
+  }
+};
+
+// A warp on its way through its pages of an item.
+template <int D>
+struct Stream {
+  using R = Ring<D>;
+  Piece* ring;           // the warp's
+  const uint16_t* base;  // of the head in the pool's first page
+  int64_t page, value;   // elements from a page to the next, from K to V
+  int head_dim;
+  int at, end;  // page
+  int slot;     // half of the ring
+
+  // The K or V of the warp's page i on its way to `slot`.
+  __device__ __forceinline__ void copy(const Plan& plan, int i, bool values) const {
+    if (i < end) {
+      const PlannedPage planned = plan.pages[i * kWarps + threadIdx.x / kWarp];
+      const uint16_t* from = base + planned.page * page;
+      Piece* half = ring + slot * (R::kHalfBytes / 16);
+      if (values) {
+        copy_values<D>(half, from + value, head_dim, planned.seen);
+      } else {
+        copy_keys<D>(half, from, head_dim, planned.seen);
+      }
+    }
+    copy_async_commit();
+  }
+
+  __device__ __forceinline__ void begin(const AttentionArgs& a, const Plan& plan) {
+    const bool second = plan.segment == 1;
+    const PagePool& pool = second ? a.segment[1].pool : a.segment[0].pool;
+    const PageLayout layout = page_layout(pool, second ? a.segment[1].layer : a.segment[0].layer);
+    base = static_cast<const uint16_t*>(pool.data) + layout.layer + plan.kv_head * layout.head;
+    page = layout.page;
+    value = layout.value;
+    head_dim = a.head_dim;
+    at = plan.first[threadIdx.x / kWarp];
+    end = plan.end[threadIdx.x / kWarp];
+#pragma unroll 1
+    for (slot = 0; slot < R::kHalves; ++slot) copy(plan, at + slot / 2, slot % 2 == 1);
+    slot = 0;
+  }
+
+  __device__ __forceinline__ void run(const AttentionArgs& a, const Plan& plan, const Piece* queries,
+                                      Softmax<D>& softmax) {
+    const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+    LaneRows rows;
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      const int row = lane / 4 + r * 8;
+      rows.left[r] = plan.left[row];
+      rows.keys[r] = plan.keys[row];
+      rows.query_index[r] = plan.query_index[row];
+      rows.bias[r] = plan.head[row] * (2 * a.reach + 1) + a.reach;
+    }
+    const LogitRule rule = logit_rule(a, plan.segment);
+    const int32_t first = (plan.chunk * chunk_pages(D) + warp) * kPageTokens;
+    softmax.start();
+#pragma unroll 1
+    for (; at < end; ++at) {
+      float s[2][4];
+      uint32_t weights[4];
+      copy_async_wait<R::kHalves - 1>();
+      multiply_keys<D>(ring + slot * (R::kHalfBytes / 16), queries, s);
+      copy(plan, at + R::kHalves / 2, R::kHalves % 2 == 1);
+      slot = slot + 1 < R::kHalves ? slot + 1 : 0;
+      softmax.weigh(a, rule, rows, first + at * kWarps * kPageTokens, s, weights);
+      copy_async_wait<R::kHalves - 1>();
+      softmax.add_values(ring + slot * (R::kHalfBytes / 16), weights);
+      copy(plan, at + (R::kHalves + 1) / 2, R::kHalves % 2 == 0);
+      slot = slot + 1 < R::kHalves ? slot + 1 : 0;
     }
   }
 };

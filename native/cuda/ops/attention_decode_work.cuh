@@ -17,7 +17,7 @@ constexpr int kWarps = 4;
 constexpr int kThreads = kWarps * kWarp;
 constexpr int kTileRows = 16;
 constexpr int kSpanChunks = 16;
-constexpr int kMostTokens = 512;  // of a launch
+constexpr int kMostTokens = 256;  // of a launch
 constexpr int32_t kNothing = 0x7fffffff;
 
 // Pages of a chunk, where head_dim is padded to `dim`: about as many bytes either way.
@@ -44,10 +44,11 @@ struct Params {
 
 // In shared memory.
 struct Work {
-  int32_t first[kMostTokens];  // chunks of the tiles before the token's
-  int32_t tile[kMostTokens];   // of the tile that starts in a token: first row | rows << 16
-  int32_t chunks;              // of all tiles
-  int32_t last;                // whether this block was the last to arrive
+  int32_t first[kMostTokens];     // chunks of the tiles before the token's
+  int32_t tile[kMostTokens];      // of the tile that starts in a token: first row | rows << 16
+  int32_t pages[2][kMostTokens];  // where the page table of the token's sequence starts, by segment
+  int32_t chunks;                 // of all tiles
+  int32_t last;                   // whether this block was the last to arrive
 };
 
 __device__ __forceinline__ int32_t least(int32_t a, int32_t b) {
@@ -80,8 +81,10 @@ __device__ __forceinline__ void list_work(const Params& p, Work& work, int32_t* 
   int32_t* const group = scratch;
   int32_t* const low[2] = {scratch + kMostTokens, scratch + 2 * kMostTokens};
   int32_t* const high[2] = {scratch + 3 * kMostTokens, scratch + 4 * kMostTokens};
+#pragma unroll 1
   for (int i = threadIdx.x; i < tokens; i += kThreads) {
-    const int32_t token = p.first_token + i;
+    const int32_t token = p.first_token + i, sequence = a.sequence[token];
+    work.pages[0][i] = a.segment[0].page_start[sequence];
     const KeyRange range = key_range<D>(a.segment[0].left, a.segment[0].right, token);
     low[0][i] = range.low;
     high[0][i] = range.high;
@@ -89,14 +92,16 @@ __device__ __forceinline__ void list_work(const Params& p, Work& work, int32_t* 
       const KeyRange other = key_range<D>(a.segment[1].left, a.segment[1].right, token);
       low[1][i] = other.low;
       high[1][i] = other.high;
+      work.pages[1][i] = a.segment[1].page_start[sequence];
     }
-    if (p.grouped) group[i] = a.group[a.sequence[token]];
+    if (p.grouped) group[i] = a.group[sequence];
   }
   sync_block();
   if (threadIdx.x >= kWarp) return;
   const int lane = threadIdx.x;
   const auto joined = [&](int at) { return p.grouped && at > 0 && group[at] >= 0 && group[at] == group[at - 1]; };
   int32_t before = 0, leader = 0;
+#pragma unroll 1
   for (int base = 0; base < tokens; base += kWarp) {
     const int i = base + lane;
     int32_t row = 0;
@@ -112,6 +117,7 @@ __device__ __forceinline__ void list_work(const Params& p, Work& work, int32_t* 
     if (i < tokens && rows > 0) {
       int32_t from[2] = {low[0][i], kNothing}, to[2] = {high[0][i], 0};
       if (a.segments == 2) from[1] = low[1][i], to[1] = high[1][i];
+#pragma unroll 1
       for (int at = i + 1; rows < kTileRows && at < tokens && joined(at); ++at) {
         rows += shared;
         from[0] = least(from[0], low[0][at]);
