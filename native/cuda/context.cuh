@@ -57,10 +57,15 @@ template <typename Params>
 void launch(Context* context, const char* name, void (*kernel)(Params), dim3 grid, int threads, size_t shared,
             const Params& params) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  // Of a multiprocessor's memory as much as can be is shared memory then, so that as many blocks fit as the kernel was made for.
   if (shared > 48 * 1024 &&
-      !succeeded(context,
-                 cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)),
-                 name)) {
+      (!succeeded(context,
+                  cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)),
+                  name) ||
+       !succeeded(context,
+                  cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                                       cudaSharedmemCarveoutMaxShared),
+                  name))) {
     return;
   }
   // clang-format off
