@@ -21,6 +21,7 @@ struct Context {
   int32_t multiprocessors;
   int32_t capability;    // 80, 90, ...
   int32_t shared_bytes;  // greatest dynamic shared memory of a block
+  bool starts_early;     // kernels may start before the one before them has ended: they were compiled to wait for it
   // Scratch of the op that runs. Contents do not survive an op; an op whose needs grow with its rows works in slices that fit.
   char* workspace;
   int64_t workspace_bytes;
@@ -68,10 +69,17 @@ void launch(Context* context, const char* name, void (*kernel)(Params), dim3 gri
                   name))) {
     return;
   }
-  // clang-format off
-  kernel<<<grid, threads, shared, context->stream>>>(params);
-  // clang-format on
-  succeeded(context, cudaGetLastError(), name);
+  cudaLaunchAttribute early{};
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = dim3(static_cast<unsigned>(threads));
+  config.dynamicSmemBytes = shared;
+  config.stream = context->stream;
+  config.attrs = &early;
+  config.numAttrs = context->starts_early ? 1 : 0;
+  succeeded(context, cudaLaunchKernelEx(&config, kernel, params), name);
 }
 
 }  // namespace redllm::cuda

@@ -17,6 +17,7 @@ uint64_t aligned(uint64_t bytes) {
 
 // Block (x, y) moves bytes [x, x + 1) * kBlockBytes of piece y. Both sides are aligned to 4 bytes, and so is the count.
 __global__ void __launch_bounds__(kThreads) move_pieces(const MoveParams p) {
+  await_earlier_launches();
   const uint64_t first = static_cast<uint64_t>(blockIdx.x) * kBlockBytes;
   const uint64_t bytes = p.piece[blockIdx.y].bytes;
   const uint64_t end = first + kBlockBytes < bytes ? first + kBlockBytes : bytes;

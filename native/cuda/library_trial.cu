@@ -28,6 +28,7 @@ struct FillParams {
 };
 
 __global__ void __launch_bounds__(kThreads) fill_kernel(FillParams p) {
+  await_earlier_launches();
   for (int64_t i = first_item(); i < p.count; i += item_step()) {
     uint32_t h = static_cast<uint32_t>(i) * 0x9e3779b1u;  // any mixing will do
     h = (h ^ h >> 15) * 0x85ebca77u;
@@ -47,6 +48,7 @@ struct CompareParams {
 };
 
 __global__ void __launch_bounds__(kThreads) compare_bits_kernel(CompareParams p) {
+  await_earlier_launches();
   uint32_t differing = 0;
   for (int64_t i = first_item(); i < p.count; i += item_step())
     differing += static_cast<const uint32_t*>(p.a)[i] != static_cast<const uint32_t*>(p.b)[i];
@@ -58,6 +60,7 @@ __device__ __forceinline__ float element(const void* data, DType type, int64_t i
 }
 
 __global__ void __launch_bounds__(kThreads) compare_values_kernel(CompareParams p) {
+  await_earlier_launches();
   uint32_t differing = 0;
   for (int64_t i = first_item(); i < p.count; i += item_step()) {
     const float a = element(p.a, p.type, i), b = element(p.b, p.type, i);
@@ -77,6 +80,7 @@ struct FinishParams {
 
 // A thread finishes two columns of the output.
 __global__ void __launch_bounds__(kThreads) finish_kernel(FinishParams p) {
+  await_earlier_launches();
   const Epilogue& e = p.epilogue;
   const int64_t pairs = (e.columns + 1) / 2;
   for (int64_t i = first_item(); i < p.rows * pairs; i += item_step()) {

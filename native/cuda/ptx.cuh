@@ -80,6 +80,21 @@ __device__ __forceinline__ int32_t atomic_min(int32_t* at, int32_t value) {
   return atomicMin(at, value);
 }
 
+// A kernel may be started while those launched before it still run (context.cuh). This waits until they are done and what they wrote is
+// seen, then lets the next kernel start in its turn. Every thread of every kernel calls it once, before it reads or writes any memory
+// that another launch writes or reads: only weights may be read earlier, so that they are on their way meanwhile.
+constexpr bool kStartsEarly =
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    true;
+#else
+    false;
+#endif
+__device__ __forceinline__ void await_earlier_launches() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;\n\tgriddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
 // ---- memory -------------------------------------------------------------------------------------------------------------
 
 // 16 bytes that are read once: past the first-level cache, and in 256-byte pieces into the second. Read-only for the whole kernel.

@@ -32,6 +32,7 @@ struct Copy {
 
 struct Thread {
   Fiber fiber;
+  bool awaited;  // earlier launches
   // Copies under way in the order of their issue; ends[i] is where group i ends, of those that are not yet copied.
   std::vector<Copy> copies;
   std::vector<size_t> ends;
@@ -284,6 +285,10 @@ void load_fragments(uint32_t (&r)[4], const void* row, Together what, const Site
   for (int i = 0; i < 4; ++i) r[i] = slot.words[i];
 }
 
+void await_earlier_launches() {
+  block->threads[threadIdx.x].awaited = true;
+}
+
 // ---- launches -----------------------------------------------------------------------------------------------------------
 
 namespace {
@@ -291,6 +296,7 @@ namespace {
 void enter() {
   entered_fiber(block->host);
   block->launch->call(block->launch->kernel, block->launch->params);
+  if (!block->threads[threadIdx.x].awaited) fail("it left the kernel without await_earlier_launches()");
   arrive(Together::leave, Site::current());
   std::abort();
 }
@@ -307,6 +313,7 @@ bool run_block(const Launch& launch) {
   const int warps = launch.threads / kLanes;
   for (int i = 0; i < launch.threads; ++i) {
     Thread& thread = block->threads[i];
+    thread.awaited = false;
     thread.copies.clear();
     thread.ends.clear();
     start_fiber(thread.fiber, enter);

@@ -84,6 +84,9 @@ void copy_async(void* to, const void* from, bool valid, const Site& at);
 void copy_async_commit();
 void copy_async_wait(int pending);
 
+// Notes that this thread has called it; one that leaves without having done so is an error.
+void await_earlier_launches();
+
 // One launch, to its end. `call` calls `kernel` with `params`.
 struct Launch {
   const char* name;

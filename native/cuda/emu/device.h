@@ -47,6 +47,10 @@ inline bool all_lanes(bool held, const emu::Site& at = emu::Site::current()) {
   return emu::vote(held, at) == 0xffffffffu;
 }
 inline void fence_device() {}
+constexpr bool kStartsEarly = false;
+inline void await_earlier_launches() {
+  emu::await_earlier_launches();
+}
 inline int32_t atomic_add(int32_t* at, int32_t value) {
   const int32_t before = *at;
   *at = static_cast<int32_t>(static_cast<uint32_t>(before) + static_cast<uint32_t>(value));

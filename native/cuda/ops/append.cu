@@ -62,6 +62,7 @@ __device__ __forceinline__ void rotate(float (&y)[4], const HeadRow& row, const 
 }
 
 __global__ void __launch_bounds__(kThreads) append_kernel(const AppendParams p) {
+  await_earlier_launches();
   const AppendArgs& a = p.a;
   const int32_t dim = a.head_dim;
   const int lane = static_cast<int>(threadIdx.x) % p.lanes;

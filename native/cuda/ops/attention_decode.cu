@@ -94,6 +94,7 @@ __device__ __forceinline__ void close_item(const Params& p, const Plan& plan, co
 
 template <int D>
 __global__ void __launch_bounds__(kThreads, resident_blocks(D)) kernel(Params p) {
+  await_earlier_launches();
   const AttentionArgs& a = p.a;
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
   char* const rings = shared_memory();

@@ -22,6 +22,7 @@ struct CopyParams {
 };
 
 __global__ void __launch_bounds__(kThreads) copy_pages_kernel(const CopyParams p) {
+  await_earlier_launches();
   const int64_t from = p.from[blockIdx.x], to = p.to[blockIdx.x];
   if (from == to) return;
   const int64_t first = static_cast<int64_t>(blockIdx.y) * kBlockPieces + threadIdx.x;

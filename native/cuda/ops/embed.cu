@@ -9,6 +9,7 @@ constexpr int kThreads = 128;
 
 // One block a token. Rows of the table are padded, so that four elements can always be read at once.
 __global__ void __launch_bounds__(kThreads) embed_kernel(EmbedArgs args) {
+  await_earlier_launches();
   const int64_t index = blockIdx.x;
   const int32_t given = args.tokens[index];
   const int64_t token = given < 0 ? args.chosen[~given] : given;

@@ -13,6 +13,7 @@ struct GatherParams {
 };
 
 __global__ void __launch_bounds__(kThreads) gather_kernel(const GatherParams p) {
+  await_earlier_launches();
   const GatherArgs& a = p.a;
   const int64_t row = blockIdx.x, width = a.from.cols;
   const int64_t i = static_cast<int64_t>(blockIdx.y) * kBlockElements + static_cast<int64_t>(threadIdx.x) * 4;

@@ -14,6 +14,7 @@ struct HistoryParams {
 };
 
 __global__ void __launch_bounds__(kThreads) clear_kernel(const HistoryParams p) {
+  await_earlier_launches();
   const int64_t first = static_cast<int64_t>(blockIdx.x) * (kThreads * kCleared) + threadIdx.x;
 #pragma unroll
   for (int i = 0; i < kCleared; ++i)
@@ -21,6 +22,7 @@ __global__ void __launch_bounds__(kThreads) clear_kernel(const HistoryParams p) 
 }
 
 __global__ void __launch_bounds__(kThreads) count_kernel(const HistoryParams p) {
+  await_earlier_launches();
   const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (i >= p.a.count) return;
   atomic_add(p.counts + (i < p.a.prompt ? 0 : p.a.vocabulary) + p.a.tokens[i], 1);

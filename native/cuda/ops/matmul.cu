@@ -24,6 +24,7 @@ struct PadParams {
 
 template <typename T>
 __global__ void __launch_bounds__(kThreads) pad_kernel(PadParams p) {
+  await_earlier_launches();
   const int64_t index = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (index >= p.rows * p.padded) return;
   const int64_t row = index / p.padded, k = index % p.padded;

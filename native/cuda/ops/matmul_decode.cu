@@ -82,7 +82,7 @@ __global__ void __launch_bounds__(kMostSlices* kWarp) decode_few_kernel(FewParam
   Chunk chunks[2];
   load_chunk(chunks[0], low, high, left);
   load_chunk(chunks[1], low + kChunkStretches * kStretch, high + kChunkStretches * kStretch, left - kChunkStretches);
-  // Weights depend on no other kernel, tokens do: a wait for the kernel before belongs here.
+  await_earlier_launches();  // for the tokens: weights depend on no other launch
   const int64_t token = token0 + quad_row;
   const uint16_t* x = static_cast<const uint16_t*>(p.x) + token * p.k + k;
   float sums[kTiles][4] = {};

@@ -114,6 +114,7 @@ __device__ __forceinline__ void finish_tile(const Product& p, const Sums<kTiles>
 // Grid: tiles of 32 rows of weights a warp, tiles of 8 kTiles tokens, groups.
 template <int kTiles>
 __global__ void __launch_bounds__(kMostWarps* kWarp) decode_many_kernel(ManyParams params) {
+  await_earlier_launches();
   const Product& p = params.product;
   const Slices& slices = params.slices;
   constexpr int kTokens = kTiles * 8;

@@ -19,6 +19,7 @@ __device__ __forceinline__ float dot(float sum, const float4& a, const float4& b
 
 // Lane l sums k = 4 l .. 4 l + 3 of every 128, and the lanes' sums are added up pair by pair.
 __global__ void __launch_bounds__(kStreamThreads) float_decode_kernel(Product p) {
+  await_earlier_launches();
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
   const int64_t row0 = static_cast<int64_t>(blockIdx.x) * kWeightRows + warp * 2;
   const int64_t token0 = static_cast<int64_t>(blockIdx.y) * kTokens;
@@ -82,6 +83,7 @@ __device__ __forceinline__ void copy_tile(float* to, const float* from, int64_t 
 
 // A thread computes 4 tokens by 4 rows of weights: two neighbours, and the two 8 rows below them.
 __global__ void __launch_bounds__(kTileThreads) float_prefill_kernel(Product p) {
+  await_earlier_launches();
   const int64_t token0 = static_cast<int64_t>(blockIdx.y) * kTile, row0 = static_cast<int64_t>(blockIdx.x) * kTile;
   float* tokens = reinterpret_cast<float*>(shared_memory());
   float* weights = tokens + kDepth * kPitch;

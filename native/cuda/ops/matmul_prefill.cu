@@ -60,6 +60,7 @@ __device__ __forceinline__ void multiply_unit(float (&sums)[kM][kN][4], const ch
 
 template <int kM, int kN, int kDown, int kAcross>
 __global__ void __launch_bounds__(kDown * kAcross * kWarp) prefill_kernel(Product p) {
+  await_earlier_launches();
   using Tile = Shape<kM, kN, kDown, kAcross>;
   const int64_t down = (p.rows + Tile::kTokens - 1) / Tile::kTokens;
   const int64_t across = (p.weight_rows + Tile::kWeights - 1) / Tile::kWeights;

@@ -68,6 +68,7 @@ __device__ __forceinline__ void finish_piece(const float (&x)[4], const Terms& t
 }
 
 __global__ void __launch_bounds__(kMaxThreads) norm_kernel(const NormParams p) {
+  await_earlier_launches();
   const NormArgs& a = p.a;
   const int32_t width = static_cast<int32_t>(a.x.cols), step = p.warps * kWarp * 4;
   const int threads = p.warps * kWarp, group = static_cast<int>(threadIdx.x) / threads;

@@ -37,6 +37,7 @@ __device__ __forceinline__ float read(const PackParams& p, int64_t at) {
 }
 
 __global__ void __launch_bounds__(kThreads) pack_kernel(PackParams p) {
+  await_earlier_launches();
   const int64_t k = p.to.k, pieces = padded_k(k) / kPieceElements;
   const int64_t index = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (index >= p.count * pieces) return;

@@ -62,6 +62,7 @@ __device__ __forceinline__ int32_t choose(Board& board, const SampleParams& p, i
 }
 
 __global__ void __launch_bounds__(kMaxThreads) choose_kernel(const SampleParams p) {
+  await_earlier_launches();
   Board& board = *reinterpret_cast<Board*>(shared_memory());
   const SampleArgs& a = p.a;
   const int64_t row = p.first + blockIdx.x;
