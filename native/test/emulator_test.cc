@@ -21,6 +21,7 @@ struct Shuffles {
 };
 
 __global__ void shuffles(Shuffles p) {
+  await_earlier_launches();
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32;
   int32_t* out = p.out + (int64_t{blockIdx.x} * blockDim.x + thread) * 8;
   out[0] = shuffle_xor(thread, 5);
@@ -61,6 +62,7 @@ struct Product {
 };
 
 __global__ void product(Product p) {
+  await_earlier_launches();
   uint16_t* a = reinterpret_cast<uint16_t*>(shared_memory());
   uint16_t* b = a + 256;
   const int lane = static_cast<int>(threadIdx.x), g = lane / 4, t = lane % 4;
@@ -111,6 +113,7 @@ struct Scan {
 };
 
 __global__ void scan(Scan p) {
+  await_earlier_launches();
   uint32_t* from = reinterpret_cast<uint32_t*>(shared_memory());
   uint32_t* to = from + blockDim.x;
   const int thread = static_cast<int>(threadIdx.x);
@@ -151,6 +154,7 @@ struct List {
 };
 
 __global__ void append_block(List p) {
+  await_earlier_launches();
   if (threadIdx.x == 0)
     p.blocks[atomic_add(p.count, 1u)] = blockIdx.x + gridDim.x * (blockIdx.y + gridDim.y * blockIdx.z);
 }
@@ -181,6 +185,7 @@ struct Copies {
 
 template <int kPending>
 __global__ void copies(Copies p) {
+  await_earlier_launches();
   float* shared = reinterpret_cast<float*>(shared_memory());
   if (threadIdx.x == 0) {
     for (int i = 0; i < 12; ++i) shared[i] = 1000;
@@ -231,7 +236,8 @@ enum class Misuse {
   write_beyond_shared,
   write_beyond_allocation,
   illegal_address,
-  endless_recursion
+  endless_recursion,
+  starts_too_early
 };
 
 struct Wrong {
@@ -246,6 +252,7 @@ __attribute__((noinline)) int recursion(volatile int* depth) {
 }
 
 __global__ void wrong(Wrong p) {
+  if (p.misuse != Misuse::starts_too_early || blockIdx.x != 1 || threadIdx.x != 37) await_earlier_launches();
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
   const bool one = blockIdx.x == 1 && thread == 37;
   uint32_t r[4];
@@ -306,6 +313,8 @@ __global__ void wrong(Wrong p) {
         p.memory[0] = static_cast<char>(recursion(&depth));
       }
       break;
+    case Misuse::starts_too_early:
+      break;
   }
 }
 
@@ -353,6 +362,7 @@ void test_misuse(Context* context) {
   tells(Misuse::illegal_address, "illegal address 0x40");
   tells(Misuse::illegal_address, at);
   tells(Misuse::endless_recursion, "no stack left");
+  tells(Misuse::starts_too_early, "without await_earlier_launches()");
 #endif
   launch(context, "wrong", wrong, dim3(1), 48, 0, Wrong{});
   CHECK(std::strstr(context->failure, "cannot be launched") != nullptr);
@@ -406,6 +416,7 @@ struct Add {
 };
 
 __global__ void add(Add p) {
+  await_earlier_launches();
   if (threadIdx.x == 0) *p.to += p.amount;
 }
 

@@ -111,6 +111,7 @@ __device__ __forceinline__ T block_max(T x, uint64_t* warps) {
 }
 
 __global__ void __launch_bounds__(kPrepareThreads) prepare_kernel(const SampleParams p) {
+  await_earlier_launches();
   PrepareBoard& board = *reinterpret_cast<PrepareBoard*>(shared_memory());
   const SampleArgs& a = p.a;
   const int32_t vocabulary = static_cast<int32_t>(a.logits.cols), thread = static_cast<int32_t>(threadIdx.x);
