@@ -151,7 +151,6 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
     return guarded(info.Env(), [&] {
       Weights& weights = model(info).weights();
       weights.load_some(static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value()));
-      check(model(info).backend());
       Napi::Object progress = Napi::Object::New(info.Env());
       progress["done"] = Napi::Number::New(info.Env(), static_cast<double>(weights.loaded_bytes()));
       progress["total"] = Napi::Number::New(info.Env(), static_cast<double>(weights.total_bytes()));
@@ -194,17 +193,11 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
   }
 
   void launch(const Napi::CallbackInfo& info) {
-    guarded(info.Env(), [&] {
-      ready(info).transformer().launch(plan_);
-      check(model(info).backend());
-    });
+    guarded(info.Env(), [&] { ready(info).transformer().launch(plan_); });
   }
 
   void collect(const Napi::CallbackInfo& info) {
-    guarded(info.Env(), [&] {
-      ready(info).transformer().collect(plan_);
-      check(model(info).backend());
-    });
+    guarded(info.Env(), [&] { ready(info).transformer().collect(plan_); });
   }
 
   void keep(const Napi::CallbackInfo& info) { model(info).transformer().keep(info[0].As<Napi::Boolean>().Value()); }

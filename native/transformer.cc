@@ -148,9 +148,11 @@ void Transformer::run_rows(int32_t padded, int32_t samples) {
                    (static_cast<uint64_t>(pass.max_keys) << 20) ^ static_cast<uint64_t>(pass.max_source_keys);
     if (ops_.begin_run(context_, reinterpret_cast<uintptr_t>(this), key)) return;
   }
-  decode(pass);
-  if (samples > 0) sample(pass.tokens, samples);
-  if (padded > 0) ops_.end_run(context_);
+  do {
+    Pass attempt = pass;
+    decode(attempt);
+    if (samples > 0) sample(attempt.tokens, samples);
+  } while (padded > 0 && !ops_.end_run(context_));
 }
 
 // ---- encoder --------------------------------------------------------------------------------------------------------------
