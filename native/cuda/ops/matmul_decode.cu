@@ -55,12 +55,18 @@ __device__ __forceinline__ void multiply_chunk(float (&sums)[kTiles][4], const C
 
 // Slices of one output, [slice][token][kSumPitch] from `at` on, in the order that Slices says.
 __device__ __forceinline__ float add_slices(const float* at, int32_t stride, const Slices& slices) {
-  const int32_t each = slices.slices / slices.groups;
-  float total = 0;
-  for (int32_t group = 0; group < slices.groups; ++group) {
-    float sum = 0;
-    for (int32_t s = 0; s < each; ++s, at += stride) sum = __fadd_rn(sum, *at);
+  const int32_t each = slices.slices / slices.groups;  // a power of 2, as both are
+  float part[kMostSlices];
+#pragma unroll
+  for (int s = 0; s < kMostSlices; ++s) part[s] = s < slices.slices ? at[s * stride] : 0.0f;
+  float total = 0, sum = 0;
+#pragma unroll
+  for (int s = 0; s < kMostSlices; ++s) {
+    if (s >= slices.slices) break;
+    sum = __fadd_rn(sum, part[s]);
+    if (((s + 1) & (each - 1)) != 0) continue;
     total = __fadd_rn(total, sum);
+    sum = 0;
   }
   return total;
 }

@@ -1,15 +1,18 @@
-// Products of 17 rows and more that are decoded, in bf16, with the order of sums and the fragments of matmul_decode.cu. A warp computes
-// 32 rows of weights for all of a block's tokens, one slice after the other, from tiles that a ring of asynchronous copies brings.
+// Products of 17 rows and more that are decoded, in bf16, with the order of sums and the fragments of matmul_decode.cu. A block computes a
+// tile of outputs, one slice of K after the other, from a ring of asynchronous copies; rows of weights are its 16-row side.
+//
+// All of a tile's tokens pass through the second-level cache once for every tile of weights: with 64 tokens and 64 rows that is as much
+// as the weights themselves, which is why tiles are as large as the multiprocessors' number allows.
+#include <algorithm>
+
 #include "cuda/ops/matmul_internal.cuh"
 
 namespace redllm::cuda {
 
 namespace {
 
-constexpr int kStages = 4;
-constexpr int kMostWarps = 4;
 constexpr int kWarpRows = 2 * kWeightRows;
-constexpr int kPieces = kWeightK / 8;  // 16-byte pieces of a row of a tile
+constexpr int kPieces = kWeightK / 8;  // 16-byte pieces of a row of a tile: one unit of K
 constexpr int kRowBytes = kPieces * 16;
 
 struct ManyParams {
@@ -17,6 +20,20 @@ struct ManyParams {
   Slices slices;
   float* partial;    // [tile of outputs][group][registers of a thread][threads], where there are several groups
   int32_t* arrived;  // [tile of outputs] groups whose sums are there
+};
+
+// A tile: kDown warps of 32 rows of weights by kAcross warps of 8 kTiles tokens.
+template <int kTiles, int kDown, int kAcross>
+struct Shape {
+  static constexpr int kRows = kDown * kWarpRows;
+  static constexpr int kTokens = kAcross * kTiles * 8;
+  static constexpr int kThreads = kDown * kAcross * kWarp;
+  static constexpr int kStageBytes = (kRows + kTokens) * kRowBytes;
+  // Two blocks of 128 threads share a multiprocessor's 227 KB; one of more threads has them for itself (163 KB on compute capability 8.0).
+  static constexpr int kStages = std::min(8, (kThreads > 128 ? 128 << 10 : 100 << 10) / kStageBytes);
+  // Finished sums, from token to token, so that a quad row's stores meet no bank twice.
+  static constexpr int kSumPitch = kRows + 4;
+  static_assert(kTokens * kSumPitch * int{sizeof(float)} <= kStages * kStageBytes);
 };
 
 // Where piece `piece` of row `row` lies in a tile: pieces 0..3 and 4..7 change places in odd rows, so that the two rows of a quarter
@@ -30,16 +47,17 @@ struct Sums {
   float at[2][kTiles][4];  // [16 rows of weights][8 tokens][fragment]
 };
 
-// One unit of K of all tokens: sums += w x^T.
+// One unit of K: sums += w x^T, for this warp's rows and tokens.
 template <int kTiles>
 __device__ __forceinline__ void multiply_unit(Sums<kTiles>& sums, const char* weights, const char* tokens) {
-  const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp, quad_row = lane / 4, quad_column = lane % 4;
+  const int lane = threadIdx.x % kWarp, quad_row = lane / 4, quad_column = lane % 4;
 #pragma unroll
-  for (int piece = quad_column; piece < kPieces; piece += 4) {
+  for (int half = 0; half < 2; ++half) {
+    const int piece = half * 4 + quad_column;
     uint32_t first[2][4], second[2][4];
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      const int row = warp * kWarpRows + i * kWeightRows + quad_row;
+      const int row = i * kWeightRows + quad_row;
       const uint4 low = *reinterpret_cast<const uint4*>(weights + place(row, piece));
       const uint4 high = *reinterpret_cast<const uint4*>(weights + place(row + 8, piece));
       first[i][0] = low.x, first[i][1] = high.x, first[i][2] = low.y, first[i][3] = high.y;
@@ -49,12 +67,25 @@ __device__ __forceinline__ void multiply_unit(Sums<kTiles>& sums, const char* we
     for (int j = 0; j < kTiles; ++j) {
       const uint4 b = *reinterpret_cast<const uint4*>(tokens + place(j * 8 + quad_row, piece));
 #pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        multiply_add(sums.at[i][j], first[i], b.x, b.y);
-        multiply_add(sums.at[i][j], second[i], b.z, b.w);
-      }
+      for (int i = 0; i < 2; ++i) multiply_add(sums.at[i][j], first[i], b.x, b.y);
+#pragma unroll
+      for (int i = 0; i < 2; ++i) multiply_add(sums.at[i][j], second[i], b.z, b.w);
     }
   }
+}
+
+// total += sums; sums = 0.
+template <int kTiles>
+__device__ __forceinline__ void close_slice(Sums<kTiles>& total, Sums<kTiles>& sums) {
+#pragma unroll
+  for (int i = 0; i < 2; ++i)
+#pragma unroll
+    for (int j = 0; j < kTiles; ++j)
+#pragma unroll
+      for (int c = 0; c < 4; ++c) {
+        total.at[i][j][c] = __fadd_rn(total.at[i][j][c], sums.at[i][j][c]);
+        sums.at[i][j][c] = 0;
+      }
 }
 
 // Adds up the groups of this tile of outputs in the block that comes last; false in the others.
@@ -86,117 +117,128 @@ __device__ __forceinline__ bool merge_groups(const ManyParams& params, Sums<kTil
   return true;
 }
 
-// Lanes of a quad column hold 8 neighbouring columns of the output.
-template <int kTiles>
-__device__ __forceinline__ void finish_tile(const Product& p, const Sums<kTiles>& total, int64_t row0, int64_t token0) {
-  const Epilogue& e = p.epilogue;
+// Fragments into [tokens][kPitch] of shared memory: lanes of a quad column hold 8 neighbouring columns of the output.
+template <int kTiles, int kPitch>
+__device__ __forceinline__ void put_sums(float* to, const Sums<kTiles>& total) {
   const int lane = threadIdx.x % kWarp, quad_row = lane / 4, quad_column = lane % 4;
 #pragma unroll
-  for (int i = 0; i < 2; ++i) {
-    const int64_t first = row0 + i * kWeightRows, column = (e.gated ? first / 2 : first) + quad_row;
+  for (int i = 0; i < 2; ++i)
 #pragma unroll
     for (int j = 0; j < kTiles; ++j)
 #pragma unroll
-      for (int c = 0; c < 2; ++c) {
-        const int64_t token = token0 + j * 8 + quad_column * 2 + c;
-        if (token >= p.rows) continue;
-        const float low = total.at[i][j][c], high = total.at[i][j][2 + c];
-        if (e.gated) {
-          if (column < e.columns) put(e, token, column, finished_gated(e, low, high, column));
-        } else {
-          if (column < e.columns) put(e, token, column, finished(e, low, column));
-          if (column + 8 < e.columns) put(e, token, column + 8, finished(e, high, column + 8));
-        }
-      }
+      for (int c = 0; c < 4; ++c)
+        to[(j * 8 + quad_column * 2 + c % 2) * kPitch + i * kWeightRows + c / 2 * 8 + quad_row] = total.at[i][j][c];
+}
+
+// Copies unit `unit` of K: rows [first, first + kRows) of a matrix of `rows` rows. Beyond its rows and its k are zeros.
+template <int kRows, int kThreads>
+__device__ __forceinline__ void copy_tile(char* to, const uint16_t* from, int64_t first, int64_t rows, int64_t pitch,
+                                          int64_t end_k, int64_t unit) {
+  const int piece = static_cast<int>(threadIdx.x) % kPieces;
+  const int64_t k = unit * kWeightK + piece * 8;
+#pragma unroll
+  for (int i = 0; i < kRows * kPieces / kThreads; ++i) {
+    const int row = static_cast<int>(threadIdx.x) / kPieces + i * (kThreads / kPieces);
+    const bool valid = first + row < rows && k < end_k;
+    copy_async(to + place(row, piece), valid ? from + (first + row) * pitch + k : from, valid);
   }
 }
 
-// Grid: tiles of 32 rows of weights a warp, tiles of 8 kTiles tokens, groups.
-template <int kTiles>
-__global__ void __launch_bounds__(kMostWarps* kWarp) decode_many_kernel(ManyParams params) {
-  await_earlier_launches();
+// Grid: tiles of weights, tiles of tokens, groups.
+template <int kTiles, int kDown, int kAcross>
+__global__ void __launch_bounds__(kDown * kAcross * kWarp) decode_many_kernel(ManyParams params) {
+  using Tile = Shape<kTiles, kDown, kAcross>;
   const Product& p = params.product;
   const Slices& slices = params.slices;
-  constexpr int kTokens = kTiles * 8;
-  const int threads = static_cast<int>(blockDim.x), tile_rows = threads / kWarp * kWarpRows;
-  const int64_t row0 = static_cast<int64_t>(blockIdx.x) * tile_rows,
-                token0 = static_cast<int64_t>(blockIdx.y) * kTokens;
+  const int64_t row0 = static_cast<int64_t>(blockIdx.x) * Tile::kRows;
+  const int64_t token0 = static_cast<int64_t>(blockIdx.y) * Tile::kTokens;
   const int32_t each = slices.slices / slices.groups;
   int32_t slice = static_cast<int32_t>(blockIdx.z) * each;
-  const int32_t begin = slices.start(slice), end = slices.start(slice + each);
+  const int32_t end = slices.start(slice + each);
+  int32_t unit = slices.start(slice);
 
-  // A thread copies one piece of every `step`-th row of weights and of tokens.
   char* shared = shared_memory();
-  const int stage_bytes = (tile_rows + kTokens) * kRowBytes, step = threads / kPieces;
-  const int copied_row = static_cast<int>(threadIdx.x) / kPieces, piece = static_cast<int>(threadIdx.x) % kPieces;
-  const uint16_t* const w = static_cast<const uint16_t*>(p.w);
-  const uint16_t* const x = static_cast<const uint16_t*>(p.x);
-  const auto copy = [&](int32_t unit) {
-    if (unit < end) {
-      char* weights = shared + (unit - begin) % kStages * stage_bytes;
-      char* tokens = weights + tile_rows * kRowBytes;
-      const int64_t k = static_cast<int64_t>(unit) * kWeightK + piece * 8;
-#pragma unroll 4
-      for (int r = copied_row; r < tile_rows; r += step) {
-        const bool valid = row0 + r < p.weight_rows;
-        copy_async(weights + place(r, piece), valid ? w + (row0 + r) * p.weight_k + k : w, valid);
-      }
-#pragma unroll 4
-      for (int r = copied_row; r < kTokens; r += step) {
-        const bool valid = token0 + r < p.rows && k < p.k;
-        copy_async(tokens + place(r, piece), valid ? x + (token0 + r) * p.k + k : x, valid);
-      }
-    }
-    copy_async_commit();
+  const auto copy_weights = [&](int32_t unit, int stage) {
+    copy_tile<Tile::kRows, Tile::kThreads>(shared + stage * Tile::kStageBytes, static_cast<const uint16_t*>(p.w), row0,
+                                           p.weight_rows, p.weight_k, p.weight_k, unit);
   };
-  for (int32_t i = 0; i < kStages - 1; ++i) copy(begin + i);
+  const auto copy_tokens = [&](int32_t unit, int stage) {
+    copy_tile<Tile::kTokens, Tile::kThreads>(shared + stage * Tile::kStageBytes + Tile::kRows * kRowBytes,
+                                             static_cast<const uint16_t*>(p.x), token0, p.rows, p.k, p.k, unit);
+  };
+  // All but one stage are filled: with weights while earlier launches may still run, then with tokens.
+  for (int i = 0; i < Tile::kStages - 1 && unit + i < end; ++i) copy_weights(unit + i, i);
+  await_earlier_launches();
+  for (int i = 0; i < Tile::kStages - 1; ++i) {
+    if (unit + i < end) copy_tokens(unit + i, i);
+    copy_async_commit();
+  }
 
+  const int warp = threadIdx.x / kWarp, warp_row = warp / kAcross * kWarpRows, warp_token = warp % kAcross * kTiles * 8;
   Sums<kTiles> sums = {}, total = {};
   int32_t slice_end = slices.start(slice + 1);
-  for (int32_t unit = begin; unit < end; ++unit) {
-    copy_async_wait<kStages - 2>();
+  int stage = 0, next_stage = Tile::kStages - 1;
+  for (; unit < end; ++unit) {
+    copy_async_wait<Tile::kStages - 2>();
     sync_block();
-    copy(unit + kStages - 1);
-    const char* weights = shared + (unit - begin) % kStages * stage_bytes;
-    multiply_unit(sums, weights, weights + tile_rows * kRowBytes);
-    if (unit + 1 < slice_end) continue;
-#pragma unroll
-    for (int i = 0; i < 2; ++i)
-#pragma unroll
-      for (int j = 0; j < kTiles; ++j)
-#pragma unroll
-        for (int c = 0; c < 4; ++c) {
-          total.at[i][j][c] = __fadd_rn(total.at[i][j][c], sums.at[i][j][c]);
-          sums.at[i][j][c] = 0;
-        }
-    ++slice;
-    slice_end = slices.start(slice + 1);
+    if (unit + Tile::kStages - 1 < end) {
+      copy_weights(unit + Tile::kStages - 1, next_stage);
+      copy_tokens(unit + Tile::kStages - 1, next_stage);
+    }
+    copy_async_commit();
+    // Rows and tokens of a warp start at even numbers, so that place() is the same counted from there.
+    const char* weights = shared + stage * Tile::kStageBytes;
+    multiply_unit(sums, weights + warp_row * kRowBytes, weights + (Tile::kRows + warp_token) * kRowBytes);
+    next_stage = stage;
+    if (++stage == Tile::kStages) stage = 0;
+    if (unit + 1 == slice_end) {
+      close_slice(total, sums);
+      slice_end = slices.start(++slice + 1);
+    }
   }
+  sync_block();  // the ring's memory is used again
   if (slices.groups > 1) {
-    sync_block();  // the ring's memory is used again
     if (!merge_groups(params, total)) return;
+    sync_block();
   }
-  finish_tile(p, total, row0 + threadIdx.x / kWarp * kWarpRows, token0);
+  float* finished = reinterpret_cast<float*>(shared);
+  put_sums<kTiles, Tile::kSumPitch>(finished + warp_token * Tile::kSumPitch + warp_row, total);
+  sync_block();
+  const int64_t tokens = p.rows - token0 < Tile::kTokens ? p.rows - token0 : Tile::kTokens;
+  finish_tile<Tile::kRows, Tile::kSumPitch>(p.epilogue, finished, token0, tokens, row0);
 }
 
-template <int kTiles>
-void launch_many(Context* context, const Product& product, const Slices& slices, char* workspace) {
-  constexpr int64_t kTokens = kTiles * 8;
-  const int64_t quarters = (product.weight_rows + kWarpRows - 1) / kWarpRows;
-  // Blocks of 128 rows of weights, of 64 where those would be too few.
-  const int64_t warps = slices.groups > 1 || quarters < 480 ? 2 : kMostWarps;
-  const dim3 grid(static_cast<unsigned>((quarters + warps - 1) / warps),
-                  static_cast<unsigned>((product.rows + kTokens - 1) / kTokens), static_cast<unsigned>(slices.groups));
-  const size_t shared = static_cast<size_t>(kStages * (warps * kWarpRows + kTokens) * kRowBytes);
-  launch(context, "a product of many rows", decode_many_kernel<kTiles>, grid, static_cast<int>(warps) * kWarp, shared,
-         ManyParams{product, slices, reinterpret_cast<float*>(workspace), context->counters});
+int64_t tiles_of(int64_t count, int64_t each) {
+  return (count + each - 1) / each;
+}
+
+template <int kTiles, int kDown, int kAcross>
+int64_t blocks(const Product& p, const Slices& slices) {
+  using Tile = Shape<kTiles, kDown, kAcross>;
+  return tiles_of(p.weight_rows, Tile::kRows) * tiles_of(p.rows, Tile::kTokens) * slices.groups;
+}
+
+template <int kTiles, int kDown, int kAcross>
+void launch_many(Context* context, const Product& p, const Slices& slices, char* workspace) {
+  using Tile = Shape<kTiles, kDown, kAcross>;
+  const dim3 grid(static_cast<unsigned>(tiles_of(p.weight_rows, Tile::kRows)),
+                  static_cast<unsigned>(tiles_of(p.rows, Tile::kTokens)), static_cast<unsigned>(slices.groups));
+  launch(context, "a product of many rows", decode_many_kernel<kTiles, kDown, kAcross>, grid, Tile::kThreads,
+         size_t{Tile::kStages} * Tile::kStageBytes,
+         ManyParams{p, slices, reinterpret_cast<float*>(workspace), context->counters});
 }
 
 }  // namespace
 
-void decode_many(Context* context, const Product& product, const Slices& slices, char* workspace) {
-  product.rows <= 32 ? launch_many<4>(context, product, slices, workspace)
-                     : launch_many<8>(context, product, slices, workspace);
+// The largest tile that leaves few multiprocessors without a block.
+void decode_many(Context* context, const Product& p, const Slices& slices, char* workspace) {
+  const int64_t enough = context->multiprocessors * 4 / 5;
+  if (p.rows <= 32)
+    return blocks<4, 4, 1>(p, slices) >= enough ? launch_many<4, 4, 1>(context, p, slices, workspace)
+                                                : launch_many<2, 2, 2>(context, p, slices, workspace);
+  if (p.rows > 64 && blocks<8, 4, 2>(p, slices) >= enough) return launch_many<8, 4, 2>(context, p, slices, workspace);
+  blocks<8, 4, 1>(p, slices) >= enough ? launch_many<8, 4, 1>(context, p, slices, workspace)
+                                       : launch_many<4, 2, 2>(context, p, slices, workspace);
 }
 
 }  // namespace redllm::cuda

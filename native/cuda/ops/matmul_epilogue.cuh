@@ -54,14 +54,13 @@ __device__ __forceinline__ void put(const Epilogue& e, int64_t row, int64_t colu
   *out = e.accumulate ? __fadd_rn(*out, z) : z;
 }
 
-// Columns `column` (even) and the next, as far as there are any.
+// Columns `column` (even, and there is one) and the next, where there is one.
 __device__ __forceinline__ void put_pair(const Epilogue& e, int64_t row, int64_t column, float z0, float z1) {
   if (!e.in_pairs) {
-    if (column < e.columns) put(e, row, column, z0);
+    put(e, row, column, z0);
     if (column + 1 < e.columns) put(e, row, column + 1, z1);
     return;
   }
-  if (column >= e.columns) return;
   const int64_t at = row * e.columns + column;
   if (e.bf16) {
     *reinterpret_cast<uint32_t*>(static_cast<uint16_t*>(e.out) + at) = pack_bf16(z0, z1);
@@ -79,15 +78,38 @@ __device__ __forceinline__ void put_pair(const Epilogue& e, int64_t row, int64_t
 // Sums of two neighbouring physical rows of the weights, not gated.
 __device__ __forceinline__ void finish_pair(const Epilogue& e, int64_t row, int64_t column, float y0, float y1) {
   const int64_t last = e.columns - 1;  // a bias is read for columns that exist
-  put_pair(e, row, column, finished(e, y0, column < last ? column : last),
-           finished(e, y1, column + 1 < last ? column + 1 : last));
+  if (column > last) return;
+  put_pair(e, row, column, finished(e, y0, column), finished(e, y1, column < last ? column + 1 : last));
 }
 // Sums of two neighbouring gates and of their values.
 __device__ __forceinline__ void finish_gated_pair(const Epilogue& e, int64_t row, int64_t column, float gate0,
                                                   float gate1, float value0, float value1) {
   const int64_t last = e.columns - 1;
-  put_pair(e, row, column, finished_gated(e, gate0, value0, column < last ? column : last),
-           finished_gated(e, gate1, value1, column + 1 < last ? column + 1 : last));
+  if (column > last) return;
+  put_pair(e, row, column, finished_gated(e, gate0, value0, column),
+           finished_gated(e, gate1, value1, column < last ? column + 1 : last));
+}
+
+// A tile of sums in shared memory, [rows of the output][kPitch], each row kWidth physical columns from `physical` on. All threads of the
+// block take part, neighbours at neighbouring columns: one copy of the arithmetic, and whole sectors of the output at a time.
+template <int kWidth, int kPitch>
+__device__ __forceinline__ void finish_tile(const Epilogue& e, const float* sums, int64_t row0, int64_t rows,
+                                            int64_t physical) {
+  const int each = e.gated ? kWidth / 4 : kWidth / 2;  // pairs of columns
+  const int64_t column0 = e.gated ? physical / 2 : physical;
+  const int count = static_cast<int>(rows) * each;
+#pragma unroll 1
+  for (int i = threadIdx.x; i < count; i += blockDim.x) {
+    const int row = i / each, column = i % each * 2;
+    const int at = row * kPitch + (e.gated ? column / kGateRows * kWeightRows + column % kGateRows : column);
+    const float2 y = *reinterpret_cast<const float2*>(sums + at);
+    if (e.gated) {
+      const float2 value = *reinterpret_cast<const float2*>(sums + at + kGateRows);
+      finish_gated_pair(e, row0 + row, column0 + column, y.x, y.y, value.x, value.y);
+    } else {
+      finish_pair(e, row0 + row, column0 + column, y.x, y.y);
+    }
+  }
 }
 
 }  // namespace redllm::cuda

@@ -47,17 +47,20 @@ __global__ void __launch_bounds__(kStreamThreads) float_decode_kernel(Product p)
 #pragma unroll
       for (int mask = kWarp / 2; mask > 0; mask /= 2) sums[i][t] = __fadd_rn(sums[i][t], shuffle_xor(sums[i][t], mask));
 
-  const Epilogue& e = p.epilogue;
+  // Every lane has every sum: lane t finishes token t.
+  float own[kOwnRows] = {};
 #pragma unroll
-  for (int t = 0; t < kTokens; ++t) {
-    if (t >= tokens || lane != t) continue;
-    if (e.gated) {
-      finish_gated_pair(e, token0 + t, row0 / kWeightRows * kGateRows + row0 % kWeightRows, sums[0][t], sums[1][t],
-                        sums[2][t], sums[3][t]);
-    } else {
-      finish_pair(e, token0 + t, row0, sums[0][t], sums[1][t]);
-      finish_pair(e, token0 + t, row0 + 8, sums[2][t], sums[3][t]);
-    }
+  for (int t = 0; t < kTokens; ++t)
+#pragma unroll
+    for (int i = 0; i < kOwnRows; ++i) own[i] = lane == t ? sums[i][t] : own[i];
+  if (lane >= tokens) return;
+  const Epilogue& e = p.epilogue;
+  if (e.gated) {
+    finish_gated_pair(e, token0 + lane, row0 / kWeightRows * kGateRows + row0 % kWeightRows, own[0], own[1], own[2],
+                      own[3]);
+  } else {
+    finish_pair(e, token0 + lane, row0, own[0], own[1]);
+    finish_pair(e, token0 + lane, row0 + 8, own[2], own[3]);
   }
 }
 

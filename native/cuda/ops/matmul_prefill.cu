@@ -23,6 +23,9 @@ struct Shape {
   static constexpr int kWeights = kAcross * kN * 8;
   static constexpr int kThreads = kDown * kAcross * kWarp;
   static constexpr int kStageBytes = (kTokens + kWeights) * kRowBytes;
+  // Finished sums, from token to token, so that stores of pairs by half a warp meet no bank twice.
+  static constexpr int kSumPitch = kWeights + 8;
+  static_assert(kTokens * kSumPitch * int{sizeof(float)} <= kStages * kStageBytes);
 };
 
 // Copies unit `unit` of K: rows [first, first + kRows) of a matrix of `rows` rows. Beyond its rows and its k are zeros.
@@ -95,29 +98,22 @@ __global__ void __launch_bounds__(kDown * kAcross * kWarp) prefill_kernel(Produc
     multiply_unit<kM, kN>(sums, tokens + warp_token * kRowBytes, tokens + (Tile::kTokens + warp_row) * kRowBytes);
   }
 
-  const Epilogue& e = p.epilogue;
+  sync_block();  // the ring's memory is used again
+  float* finished = reinterpret_cast<float*>(shared);
   const int lane = threadIdx.x % kWarp, quad_row = lane / 4, quad_column = lane % 4;
 #pragma unroll
   for (int i = 0; i < kM; ++i)
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const int64_t row = token0 + warp_token + i * 16 + half * 8 + quad_row;
-      if (row >= p.rows) continue;
-      const int64_t physical = row0 + warp_row + quad_column * 2;
-      if (e.gated) {
+    for (int j = 0; j < kN; ++j)
 #pragma unroll
-        for (int j = 0; j < kN; j += 2) {
-          const float* gate = sums[i][j] + half * 2;
-          const float* value = sums[i][j + 1] + half * 2;
-          finish_gated_pair(e, row, (row0 + warp_row) / 2 + j * 4 + quad_column * 2, gate[0], gate[1], value[0],
-                            value[1]);
-        }
-      } else {
-#pragma unroll
-        for (int j = 0; j < kN; ++j)
-          finish_pair(e, row, physical + j * 8, sums[i][j][half * 2], sums[i][j][half * 2 + 1]);
+      for (int half = 0; half < 2; ++half) {
+        const int token = warp_token + i * 16 + half * 8 + quad_row, row = warp_row + j * 8 + quad_column * 2;
+        *reinterpret_cast<float2*>(finished + token * Tile::kSumPitch + row) =
+            make_float2(sums[i][j][half * 2], sums[i][j][half * 2 + 1]);
       }
-    }
+  sync_block();
+  const int64_t tokens = p.rows - token0 < Tile::kTokens ? p.rows - token0 : Tile::kTokens;
+  finish_tile<Tile::kWeights, Tile::kSumPitch>(p.epilogue, finished, token0, tokens, row0);
 }
 
 template <int kM, int kN, int kDown, int kAcross>
