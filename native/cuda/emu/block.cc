@@ -39,7 +39,14 @@ struct Thread {
 };
 
 constexpr size_t kBand = 1024;  // on either side of shared memory
+constexpr size_t kSharedRoom = kBand + kMaxShared + kBand;
 constexpr unsigned char kPoison = 0xff;
+
+// Addresses that stand for barriers, to the thread sanitizer; two of each, for a thread may reach the next before another has left this one.
+struct Tokens {
+  char block[2];
+  char warps[kMaxThreads / kLanes][2];
+};
 
 // Everything that the block that runs has. Kept between launches: stacks are made once.
 struct Block {
@@ -54,8 +61,11 @@ struct Block {
   Together what;  // where those stand that are not ready
   Site at;
   const Launch* launch;
-  bool runs = false;  // one of its threads, not the host
-  alignas(128) char shared[kBand + kMaxShared + kBand];
+  bool runs = false;       // one of its threads, not the host
+  char* shared = nullptr;  // kSharedRoom bytes: a band, shared memory, a band
+  Tokens* tokens = nullptr;
+  int round = 0;    // of barriers, modulo 2
+  char start, end;  // tokens of the launch's
   char failure[1024];
 };
 
@@ -109,14 +119,17 @@ const char* file_of(const Site& at) {
 
 // Notes what the running thread did wrong and leaves the block, whose fibres are abandoned where they stand.
 [[noreturn]] __attribute__((format(printf, 1, 2))) void fail(const char* format, ...) {
-  char* out = block->failure;
-  int length =
-      std::snprintf(out, sizeof block->failure, "kernel %s, block (%u, %u, %u), thread %u: ", block->launch->name,
-                    blockIdx.x, blockIdx.y, blockIdx.z, threadIdx.x);
-  va_list arguments;
-  va_start(arguments, format);
-  std::vsnprintf(out + length, sizeof block->failure - static_cast<size_t>(length), format, arguments);
-  va_end(arguments);
+  {
+    const races::Unwatched unwatched;
+    char* out = block->failure;
+    int length =
+        std::snprintf(out, sizeof block->failure, "kernel %s, block (%u, %u, %u), thread %u: ", block->launch->name,
+                      blockIdx.x, blockIdx.y, blockIdx.z, threadIdx.x);
+    va_list arguments;
+    va_start(arguments, format);
+    std::vsnprintf(out + length, sizeof block->failure - static_cast<size_t>(length), format, arguments);
+    va_end(arguments);
+  }
   switch_fiber(block->threads[threadIdx.x].fiber, block->host);
   std::abort();
 }
@@ -148,6 +161,7 @@ void start_turn(Warp& w) {
 
 // All warps are ready: in ascending order of turns from the end of `ready`.
 void start_round(int warps) {
+  block->round ^= 1;
   int turns[kMaxThreads / kLanes];
   order.fill(turns, warps);
   for (int i = 0; i < warps; ++i) block->ready[i] = turns[warps - 1 - i];
@@ -210,11 +224,20 @@ void arrive(Together what, const Site& at) {
   } else if (w.what != what || (what != Together::leave && !same(w.at, at))) {
     fail_apart(what, at, "other lanes of its warp", w.what, w.at);
   }
+  char* token = nullptr;
+  if (races::kOn) {
+    if (what == Together::sync_block) token = &block->tokens->block[block->round];
+    if (what == Together::sync_warp) token = &block->tokens->warps[thread / kLanes][w.parity];
+    if (what == Together::leave) token = &block->end;
+    if (token != nullptr) races::release(token);
+  }
   if (++w.arrived == kLanes) finish_turn(w);
   const uint32_t next = static_cast<uint32_t>(warp->first) + warp->order[warp->arrived];
-  if (next == thread) return;
-  threadIdx.x = next;
-  switch_fiber(block->threads[thread].fiber, block->threads[next].fiber);
+  if (next != thread) {
+    threadIdx.x = next;
+    switch_fiber(block->threads[thread].fiber, block->threads[next].fiber);
+  }
+  if (token != nullptr) races::acquire(token);
 }
 
 uint32_t vote(bool held, const Site& at) {
@@ -250,12 +273,15 @@ void check_shared(const void* address, size_t bytes, const Site& at) {
 void copy_async(void* to, const void* from, bool valid, const Site& at) {
   check_shared(to, 16, at);
   check_aligned(from, 16, at);
+  races::write(to, 16);
   std::memset(to, kPoison, 16);
+  const races::Unwatched unwatched;
   block->threads[threadIdx.x].copies.push_back({to, from, valid});
 }
 
 void copy_async_commit() {
   Thread& thread = block->threads[threadIdx.x];
+  const races::Unwatched unwatched;
   thread.ends.push_back(thread.copies.size());
 }
 
@@ -267,6 +293,8 @@ void copy_async_wait(int pending) {
   const size_t copied = thread.ends[done - 1];
   for (size_t i = 0; i < copied; ++i) {
     const Copy& copy = thread.copies[i];
+    races::write(copy.to, 16);
+    if (copy.valid) races::read(copy.from, 16);
     if (copy.valid)
       std::memcpy(copy.to, copy.from, 16);
     else
@@ -279,6 +307,7 @@ void copy_async_wait(int pending) {
 
 void load_fragments(uint32_t (&r)[4], const void* row, Together what, const Site& at) {
   check_shared(row, 16, at);
+  races::read(row, 16);
   Slot& slot = warp->slots[warp->parity][lane()];
   std::memcpy(slot.words, &row, sizeof row);
   arrive(what, at);
@@ -295,16 +324,27 @@ namespace {
 
 void enter() {
   entered_fiber(block->host);
+  races::acquire(&block->start);
   block->launch->call(block->launch->kernel, block->launch->params);
   if (!block->threads[threadIdx.x].awaited) fail("it left the kernel without await_earlier_launches()");
   arrive(Together::leave, Site::current());
   std::abort();
 }
 
+// Once; before every block where the sanitizer is to forget who used it.
+void renew_shared() {
+  if (block->shared != nullptr && !races::kOn) return;
+  std::free(block->shared);
+  block->shared = static_cast<char*>(std::aligned_alloc(128, kSharedRoom));
+  std::free(block->tokens);
+  block->tokens = static_cast<Tokens*>(std::calloc(1, sizeof(Tokens)));
+}
+
 bool run_block(const Launch& launch) {
+  renew_shared();
 #if defined(REDLLM_EMU_ASAN)
   // The sanitizer watches what lies beside shared memory itself.
-  __asan_poison_memory_region(block->shared, sizeof block->shared);
+  __asan_poison_memory_region(block->shared, kSharedRoom);
   __asan_unpoison_memory_region(block->shared + kBand, launch.shared);
   std::memset(block->shared + kBand, kPoison, launch.shared);
 #else
@@ -331,6 +371,8 @@ bool run_block(const Launch& launch) {
   block->runs = true;
   switch_fiber(block->host, block->threads[threadIdx.x].fiber);
   block->runs = false;
+  if (block->failure[0] != 0)
+    for (int i = 0; i < launch.threads; ++i) forget_fiber(block->threads[i].fiber);
   if (block->failure[0] != 0) return false;
 #if defined(REDLLM_EMU_ASAN)
   return true;
@@ -364,7 +406,9 @@ const char* run(const Launch& launch) {
   }
   for (; block->made < launch.threads; ++block->made) make_fiber(block->threads[block->made].fiber, block->made);
   const FaultHandler faults(on_fault);
-  block->host = {};
+  const races::Unwatched unwatched;
+  block->host = host_fiber();
+  races::release(&block->start);
   block->launch = &launch;
   gridDim = launch.grid;
   blockDim = dim3(static_cast<uint32_t>(launch.threads));
@@ -374,9 +418,10 @@ const char* run(const Launch& launch) {
   order.fill(turns.data(), static_cast<int>(blocks));
   for (const uint32_t turn : turns) {
     blockIdx = {turn % launch.grid.x, turn / launch.grid.x % launch.grid.y, turn / launch.grid.x / launch.grid.y};
-    if (!run_block(launch)) return block->failure;
+    if (!run_block(launch)) break;
   }
-  return nullptr;
+  races::acquire(&block->end);
+  return block->failure[0] == 0 ? nullptr : block->failure;
 }
 
 void set_order(uint64_t seed) {

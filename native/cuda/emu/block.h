@@ -13,6 +13,7 @@
 #include <source_location>
 
 #include "cuda/emu/builtin.h"
+#include "cuda/emu/races.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -59,14 +60,14 @@ struct Warp {
 // The warp whose lane runs.
 extern Warp* warp;
 
-inline int lane() {
+REDLLM_EMU_UNSEEN inline int lane() {
   return static_cast<int>(threadIdx.x % kLanes);
 }
 // Returns once all 32 lanes (all threads for `leave` and `sync_block`) have come and the deed is done.
 void arrive(Together what, const Site& at);
 
 template <typename T>
-T exchange(T value, int from, Together what, const Site& at) {
+REDLLM_EMU_UNSEEN T exchange(T value, int from, Together what, const Site& at) {
   static_assert(sizeof(T) == 4 || sizeof(T) == 8, "shuffles move 4 or 8 bytes");
   Slot* slots = warp->slots[warp->parity];
   std::memcpy(slots[lane()].words, &value, sizeof(T));

@@ -7,6 +7,19 @@
 
 namespace redllm::cuda {
 
+namespace emu {
+
+template <typename T>
+T atomic_update(T* at, T value, bool (*replaces)(T value, T before)) {
+  T before = __atomic_load_n(at, __ATOMIC_RELAXED);
+  while (replaces(value, before) &&
+         !__atomic_compare_exchange_n(at, &before, value, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+  }
+  return before;
+}
+
+}  // namespace emu
+
 // ---- threads ------------------------------------------------------------------------------------------------------------
 
 inline char* shared_memory() {
@@ -52,29 +65,19 @@ inline void await_earlier_launches() {
   emu::await_earlier_launches();
 }
 inline int32_t atomic_add(int32_t* at, int32_t value) {
-  const int32_t before = *at;
-  *at = static_cast<int32_t>(static_cast<uint32_t>(before) + static_cast<uint32_t>(value));
-  return before;
+  return __atomic_fetch_add(at, value, __ATOMIC_ACQ_REL);
 }
 inline uint32_t atomic_add(uint32_t* at, uint32_t value) {
-  const uint32_t before = *at;
-  *at = before + value;
-  return before;
+  return __atomic_fetch_add(at, value, __ATOMIC_ACQ_REL);
 }
 inline uint64_t atomic_add(uint64_t* at, uint64_t value) {
-  const uint64_t before = *at;
-  *at = before + value;
-  return before;
+  return __atomic_fetch_add(at, value, __ATOMIC_ACQ_REL);
 }
 inline uint32_t atomic_max(uint32_t* at, uint32_t value) {
-  const uint32_t before = *at;
-  if (before < value) *at = value;
-  return before;
+  return emu::atomic_update<uint32_t>(at, value, [](uint32_t value, uint32_t before) { return value > before; });
 }
 inline int32_t atomic_min(int32_t* at, int32_t value) {
-  const int32_t before = *at;
-  if (value < before) *at = value;
-  return before;
+  return emu::atomic_update<int32_t>(at, value, [](int32_t value, int32_t before) { return value < before; });
 }
 
 // ---- memory -------------------------------------------------------------------------------------------------------------
@@ -106,8 +109,8 @@ inline void load_matrices(uint32_t (&r)[4], const void* row, const emu::Site& at
 inline void load_matrices_transposed(uint32_t (&r)[4], const void* row, const emu::Site& at = emu::Site::current()) {
   emu::load_fragments(r, row, emu::Together::load_matrices_transposed, at);
 }
-inline void multiply_add(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1,
-                         const emu::Site& at = emu::Site::current()) {
+REDLLM_EMU_UNSEEN inline void multiply_add(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1,
+                                           const emu::Site& at = emu::Site::current()) {
   emu::Slot& slot = emu::warp->slots[emu::warp->parity][emu::lane()];
   for (int i = 0; i < 4; ++i) slot.words[i] = a[i];
   slot.words[4] = b0;

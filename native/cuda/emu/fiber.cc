@@ -6,6 +6,9 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <utility>
+
+#include "cuda/emu/races.h"
 
 #if defined(REDLLM_EMU_ASAN)
 #include <sanitizer/asan_interface.h>
@@ -78,15 +81,34 @@ namespace {
 
 #if defined(REDLLM_EMU_ASAN)
 constexpr size_t kStackBytes = 512 << 10;
+#elif defined(REDLLM_EMU_RACES)
+constexpr size_t kStackBytes = 64 << 10;
 #else
 constexpr size_t kStackBytes = 192 << 10;
 #endif
 // Tops of neighbours lie this far apart, modulo a page and modulo the sets of a second-level cache.
 constexpr size_t kStagger = 576;
 
+// The sanitizer forgets who used a block of memory where it is freed.
+void renew_racer(Fiber& fiber) {
+  std::swap(fiber.racers[0], fiber.racers[1]);
+  if (fiber.racers[0] == nullptr) fiber.racers[0] = races::create();
+  fiber.racer = fiber.racers[0];
+  std::free(fiber.low);
+  fiber.low = static_cast<char*>(std::malloc(kStackBytes));
+}
+
 }  // namespace
 
+Fiber host_fiber() {
+  Fiber fiber;
+  fiber.racer = races::current();
+  return fiber;
+}
+
 void make_fiber(Fiber& fiber, int index) {
+  fiber.bytes = kStackBytes - static_cast<size_t>(index % 64) * kStagger;
+  if (races::kOn) return;
   const size_t guard = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   void* memory =
       mmap(nullptr, guard + kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -95,7 +117,6 @@ void make_fiber(Fiber& fiber, int index) {
     std::abort();
   }
   fiber.low = static_cast<char*>(memory) + guard;
-  fiber.bytes = kStackBytes - static_cast<size_t>(index % 64) * kStagger;
 }
 
 void start_fiber(Fiber& fiber, void (*enter)()) {
@@ -103,6 +124,7 @@ void start_fiber(Fiber& fiber, void (*enter)()) {
   if (fiber.stack_pointer != nullptr) __asan_unpoison_memory_region(fiber.low, fiber.bytes);
   fiber.shadow = nullptr;
 #endif
+  if (races::kOn) renew_racer(fiber);
   const uintptr_t top = (reinterpret_cast<uintptr_t>(fiber.low) + fiber.bytes) & ~uintptr_t{15};
 #if defined(__x86_64__)
   // Six registers, then where `ret` goes, then the place of a return address that `enter` never uses: the stack is aligned as after a call.
@@ -117,10 +139,18 @@ void start_fiber(Fiber& fiber, void (*enter)()) {
   fiber.stack_pointer = frame;
 }
 
+void forget_fiber(Fiber& fiber) {
+  for (void*& racer : fiber.racers) {
+    if (racer != nullptr) races::destroy(racer);
+    racer = nullptr;
+  }
+}
+
 void switch_fiber(Fiber& from, Fiber& to) {
 #if defined(REDLLM_EMU_ASAN)
   __sanitizer_start_switch_fiber(&from.shadow, to.low, to.bytes);
 #endif
+  races::go_on_as(to.racer);
   redllm_emu_switch(&from.stack_pointer, to.stack_pointer);
 #if defined(REDLLM_EMU_ASAN)
   __sanitizer_finish_switch_fiber(from.shadow, nullptr, nullptr);

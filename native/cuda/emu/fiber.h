@@ -21,12 +21,20 @@ struct Fiber {
   char* low = nullptr;            // its stack; the host thread has one that is not ours
   size_t bytes = 0;
   void* shadow = nullptr;  // the address sanitizer's, while it does not run
+  // The thread sanitizer's; they are dear, so that there are two, for even and odd starts: threads of a block are not ordered after those
+  // of the block before.
+  void* racer = nullptr;
+  void* racers[2] = {};
 };
 
+// The host thread, as the fibre that it is.
+Fiber host_fiber();
 // Gives the fibre a stack with a guard page below. `index` spreads the stacks' tops over the cache's sets.
 void make_fiber(Fiber&, int index);
 // The next switch to it calls `enter`, which never returns.
 void start_fiber(Fiber&, void (*enter)());
+// It was left in the midst of something.
+void forget_fiber(Fiber&);
 // Goes on in `to`; returns when somebody switches back to `from`.
 void switch_fiber(Fiber& from, Fiber& to);
 // What `enter` calls first.
