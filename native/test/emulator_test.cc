@@ -1,6 +1,8 @@
 // The emulator of CUDA itself: what warps and blocks do together, memory, graphs, and that every misuse is told.
 #include <algorithm>
 #include <cfloat>
+#include <csetjmp>
+#include <csignal>
 
 #include "check.h"
 #include "cuda/context.cuh"
@@ -410,6 +412,22 @@ void test_memory() {
   cudaGetLastError();
 }
 
+sigjmp_buf after_fault;
+
+// Whether the host may read there.
+bool readable(const int32_t* data) {
+  struct sigaction action = {}, before;
+  action.sa_handler = [](int) { siglongjmp(after_fault, 1); };
+  sigaction(SIGSEGV, &action, &before);
+  volatile bool held = false;
+  if (sigsetjmp(after_fault, 1) == 0) {
+    static_cast<void>(*static_cast<const volatile int32_t*>(data));
+    held = true;
+  }
+  sigaction(SIGSEGV, &before, nullptr);
+  return held;
+}
+
 struct Add {
   int32_t* to;
   int32_t amount;
@@ -477,6 +495,31 @@ void test_deferred(Context* context) {
   context->stream = nullptr;
   CHECK(cudaFreeHost(pinned) == cudaSuccess && cudaEventDestroy(event) == cudaSuccess);
   CHECK(cudaStreamDestroy(stream) == cudaSuccess && cudaStreamDestroy(other) == cudaSuccess);
+}
+
+void test_apart(Context* context) {
+  begin("apart");
+  int32_t *device = nullptr, *managed = nullptr, *pinned = nullptr, host = 7;
+  emu::set_apart(true);
+  CHECK(cudaMalloc(&device, 4) == cudaSuccess && cudaMallocManaged(&managed, 4) == cudaSuccess);
+  CHECK(cudaMallocHost(&pinned, 4) == cudaSuccess);
+  CHECK(!readable(device) && readable(managed) && readable(pinned));
+  CHECK(cudaMemcpy(device, &host, 4, cudaMemcpyHostToDevice) == cudaSuccess);
+  launch(context, "add", add, dim3(1), 32, 0, Add{device, 5});
+  CHECK(!readable(device));
+  CHECK(cudaMemcpy(&host, device, 4, cudaMemcpyDeviceToHost) == cudaSuccess && host == 12);
+  *managed = *pinned = 1;
+  launch(context, "add", add, dim3(1), 32, 0, Add{managed, 5});
+  launch(context, "add", add, dim3(1), 32, 0, Add{pinned, 5});
+  CHECK(*managed == 6 && *pinned == 6 && context->failure[0] == 0);
+  emu::quiet = true;
+  launch(context, "add", add, dim3(1), 32, 0, Add{&host, 5});
+  CHECK(std::strstr(context->failure, "which is the host's") != nullptr && host == 12);
+  emu::quiet = false;
+  context->failure[0] = 0;
+  CHECK(cudaDeviceReset() == cudaSuccess);
+  CHECK(cudaFree(device) == cudaSuccess && cudaFree(managed) == cudaSuccess && cudaFreeHost(pinned) == cudaSuccess);
+  emu::set_apart(false);
 }
 
 void test_graphs(Context* context) {
@@ -556,6 +599,7 @@ int main() {
   test_misuse(&context);
   test_memory();
   test_deferred(&context);
+  test_apart(&context);
   test_graphs(&context);
   test_arithmetic();
   CHECK(context.failure[0] == 0);

@@ -1,5 +1,8 @@
 #include "cuda/emu/memory.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -8,8 +11,6 @@
 #include <string>
 
 #include "cuda/emu/fiber.h"
-#include "cuda/emu/status.h"
-#include "cuda/emu/stream.h"
 
 #if defined(REDLLM_EMU_ASAN)
 #include <sanitizer/asan_interface.h>
@@ -26,10 +27,19 @@ constexpr size_t kDefaultCapacity = size_t{1} << 30;
 struct Allocation {
   Memory kind;
   size_t bytes;
+  bool shut;  // closed to the host: pages of its own
 };
 
-std::mutex mutex;
+std::recursive_mutex mutex;
 size_t used = 0;
+int open = 0;  // instances of DeviceAccess
+
+bool default_apart() {
+  const char* text = std::getenv("REDLLM_EMU_APART");
+  return text != nullptr && *text == '1';
+}
+
+bool apart = default_apart();
 
 std::map<const char*, Allocation>& allocations() {
   static auto* all = new std::map<const char*, Allocation>();  // outlives every static that still frees
@@ -38,6 +48,32 @@ std::map<const char*, Allocation>& allocations() {
 
 size_t rounded(size_t bytes) {
   return (bytes + kGuard - 1) / kGuard * kGuard;
+}
+
+// Whole pages where the memory is to be closed to the host.
+size_t taken(size_t bytes, bool shut) {
+  const size_t all = rounded(bytes) + 2 * kGuard;
+  const size_t page = shut ? static_cast<size_t>(sysconf(_SC_PAGESIZE)) : 1;
+  return (all + page - 1) / page * page;
+}
+
+char* take(size_t bytes, bool shut) {
+  if (!shut) return static_cast<char*>(std::aligned_alloc(kGuard, taken(bytes, false)));
+  void* memory =
+      mmap(nullptr, taken(bytes, true), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return memory == MAP_FAILED ? nullptr : static_cast<char*>(memory);
+}
+
+void give_back(char* memory, size_t bytes, bool shut) {
+  shut ? static_cast<void>(munmap(memory, taken(bytes, true))) : std::free(memory);
+}
+
+void protect(const char* data, const Allocation& allocation, int access) {
+  if (allocation.shut) mprotect(const_cast<char*>(data) - kGuard, taken(allocation.bytes, true), access);
+}
+
+void protect_all(int access) {
+  for (const auto& [data, allocation] : allocations()) protect(data, allocation, access);
 }
 
 // The upper guard starts where the allocation ends, to the byte. The address sanitizer, where it is on, watches the guards itself.
@@ -92,18 +128,35 @@ size_t in_use() {
   return used;
 }
 
+void set_apart(bool on) {
+  std::lock_guard lock(mutex);
+  apart = on;
+}
+
+DeviceAccess::DeviceAccess() {
+  std::lock_guard lock(mutex);
+  if (open++ == 0) protect_all(PROT_READ | PROT_WRITE);
+}
+
+DeviceAccess::~DeviceAccess() {
+  std::lock_guard lock(mutex);
+  if (--open == 0) protect_all(PROT_NONE);
+}
+
 cudaError_t allocate(Memory kind, void** data, size_t bytes) {
   *data = nullptr;
   if (bytes == 0) return cudaSuccess;
   std::lock_guard lock(mutex);
   const size_t counted = kind == Memory::pinned ? 0 : rounded(bytes);
   if (counted > 0 && (bytes > capacity() || used + counted > capacity())) return cudaErrorMemoryAllocation;
-  char* memory = static_cast<char*>(std::aligned_alloc(kGuard, rounded(bytes) + 2 * kGuard));
+  const Allocation allocation = {kind, bytes, apart && kind == Memory::device};
+  char* memory = take(bytes, allocation.shut);
   if (memory == nullptr) return cudaErrorMemoryAllocation;
   std::memset(memory, kPoison, rounded(bytes) + 2 * kGuard);
   used += counted;
   set_guards(memory + kGuard, bytes);
-  allocations().emplace(memory + kGuard, Allocation{kind, bytes});
+  allocations().emplace(memory + kGuard, allocation);
+  if (open == 0) protect(memory + kGuard, allocation, PROT_NONE);
   *data = memory + kGuard;
   return cudaSuccess;
 }
@@ -113,14 +166,16 @@ cudaError_t release(void* data, bool pinned) {
   std::lock_guard lock(mutex);
   const auto found = allocations().find(static_cast<const char*>(data));
   if (found == allocations().end() || (found->second.kind == Memory::pinned) != pinned) return cudaErrorInvalidValue;
+  const DeviceAccess access;
   const size_t bytes = found->second.bytes;
+  const bool shut = found->second.shut;
   const bool well = intact(found->first, bytes);
   if (!well) std::fprintf(stderr, "CUDA emulator: memory beside an allocation of %zu bytes was overwritten\n", bytes);
   if (!pinned) used -= rounded(bytes);
   allocations().erase(found);
   lift_guards(static_cast<char*>(data), bytes);
-  std::memset(data, kPoison, bytes);
-  std::free(static_cast<char*>(data) - kGuard);
+  if (!shut) std::memset(data, kPoison, bytes);
+  give_back(static_cast<char*>(data) - kGuard, bytes, shut);
   return well ? cudaSuccess : cudaErrorIllegalAddress;
 }
 
@@ -142,6 +197,23 @@ bool find(const void* data, Memory* kind) {
   return true;
 }
 
+const void* foreign_pointer(const void* words, size_t bytes) {
+  if (!apart) return nullptr;
+  const uintptr_t page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  for (size_t i = 0; i + sizeof(uintptr_t) <= bytes; i += sizeof(uintptr_t)) {
+    uintptr_t word;
+    std::memcpy(&word, static_cast<const char*>(words) + i, sizeof word);
+    if (word >> 40 == 0 || word >> 47 != 0) continue;  // numbers, and what nobody wrote between fields
+    void* first = reinterpret_cast<void*>(word / page * page);
+    // The end of an allocation is a good address, too.
+    Memory kind;
+    const char* pointer = reinterpret_cast<const char*>(word);
+    if (find(pointer, &kind) || find(pointer - 1, &kind) || msync(first, page, MS_ASYNC) != 0) continue;
+    return pointer;
+  }
+  return nullptr;
+}
+
 const char* overwritten() {
   static char text[200];
   std::lock_guard lock(mutex);
@@ -157,66 +229,3 @@ const char* overwritten() {
 }
 
 }  // namespace redllm::cuda::emu
-
-using namespace redllm::cuda::emu;
-
-namespace {
-
-cudaError_t allocate_now(Memory kind, void** data, size_t bytes) {
-  const cudaError_t code = allowed();
-  return code != cudaSuccess ? code : noted(allocate(kind, data, bytes));
-}
-
-// All work that may use the memory has run then. On a device that has failed, memory is given back nevertheless.
-cudaError_t release_now(void* data, bool pinned) {
-  cudaError_t code = allowed();
-  if (code == cudaErrorStreamCaptureUnsupported) return code;
-  if (code == cudaSuccess) code = run_everything(true);
-  const cudaError_t released = release(data, pinned);
-  return noted(code != cudaSuccess ? code : released);
-}
-
-}  // namespace
-
-cudaError_t cudaMalloc(void** data, size_t bytes) {
-  return allocate_now(Memory::device, data, bytes);
-}
-
-cudaError_t cudaMallocManaged(void** data, size_t bytes, unsigned) {
-  return allocate_now(Memory::managed, data, bytes);
-}
-
-cudaError_t cudaMallocHost(void** data, size_t bytes) {
-  return allocate_now(Memory::pinned, data, bytes);
-}
-
-cudaError_t cudaHostAlloc(void** data, size_t bytes, unsigned) {
-  return allocate_now(Memory::pinned, data, bytes);
-}
-
-cudaError_t cudaFree(void* data) {
-  return release_now(data, false);
-}
-
-cudaError_t cudaFreeHost(void* data) {
-  return release_now(data, true);
-}
-
-cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
-  *total = capacity();
-  *free = *total - in_use();
-  return cudaSuccess;
-}
-
-cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* data) {
-  Memory kind;
-  void* address = const_cast<void*>(data);
-  *attributes = {cudaMemoryTypeUnregistered, 0, nullptr, address};
-  if (!find(data, &kind)) return cudaSuccess;
-  attributes->type = kind == Memory::pinned    ? cudaMemoryTypeHost
-                     : kind == Memory::managed ? cudaMemoryTypeManaged
-                                               : cudaMemoryTypeDevice;
-  attributes->devicePointer = address;
-  if (kind == Memory::device) attributes->hostPointer = nullptr;
-  return cudaSuccess;
-}

@@ -18,6 +18,18 @@ bool host_sees(const void* data, size_t bytes);
 bool find(const void* data, Memory* kind);
 // Null, or a sentence on the first allocation of which a guard was overwritten; it is mended.
 const char* overwritten();
+// Host and device apart (set_apart(), environment variable REDLLM_EMU_APART=1): memory of cudaMalloc() that is allocated from now on is
+// closed to the host, and to kernels but for the time of an instance of DeviceAccess.
+void set_apart(bool);
+class DeviceAccess {
+ public:
+  DeviceAccess();
+  ~DeviceAccess();
+  DeviceAccess(const DeviceAccess&) = delete;
+  DeviceAccess& operator=(const DeviceAccess&) = delete;
+};
+// Where host and device are apart: the first word that is the address of memory in use, but none that a kernel may use; else null.
+const void* foreign_pointer(const void* words, size_t bytes);
 size_t capacity();
 size_t in_use();
 

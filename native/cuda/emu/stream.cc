@@ -1,6 +1,7 @@
 #include "cuda/emu/stream.h"
 
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <string>
 
@@ -37,6 +38,7 @@ bool capturing(cudaStream_t stream) {
 
 // One piece of work. Nothing runs on a device that has failed.
 cudaError_t run_one(Queue& queue) {
+  const DeviceAccess access;
   const Work work = std::move(queue.works.front());
   queue.works.pop_front();
   const cudaError_t code = lasting() == cudaSuccess ? work() : lasting();
@@ -48,6 +50,8 @@ cudaError_t run_one(Queue& queue) {
 
 cudaError_t run_until(Queue& queue, uint64_t count) {
   std::lock_guard lock(device_mutex());
+  if (queue.done >= count || queue.works.empty()) return lasting();
+  const DeviceAccess access;
   while (queue.done < count && !queue.works.empty()) run_one(queue);
   return lasting();
 }
@@ -69,6 +73,7 @@ cudaError_t submit(cudaStream_t stream, Work work) {
   }
   if (stream == nullptr) {
     const cudaError_t code = run_everything(false);
+    const DeviceAccess access;
     return noted(code != cudaSuccess ? code : work());
   }
   Queue& queue = *stream->queue;
@@ -91,6 +96,12 @@ cudaError_t allowed() {
 
 cudaError_t launch(cudaStream_t stream, const Launch& launch, size_t params_bytes) {
   const char* bytes = static_cast<const char*>(launch.params);
+  if (const void* pointer = foreign_pointer(bytes, params_bytes)) {
+    char text[300];
+    std::snprintf(text, sizeof text, "kernel %s: its parameters have the address %p, which is the host's", launch.name,
+                  pointer);
+    return noted(fail_device(text));
+  }
   return submit(stream, [launch, params = std::vector<char>(bytes, bytes + params_bytes)] {
     Launch mine = launch;
     mine.params = params.data();
