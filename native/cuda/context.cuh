@@ -63,10 +63,10 @@ void launch(Context* context, const char* name, void (*kernel)(Params), dim3 gri
       (!succeeded(context,
                   cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)),
                   name) ||
-       !succeeded(context,
-                  cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
-                                       cudaSharedmemCarveoutMaxShared),
-                  name))) {
+       !succeeded(
+           context,
+           cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared),
+           name))) {
     return;
   }
   cudaLaunchAttribute early{};

@@ -114,7 +114,8 @@ __device__ __forceinline__ float load_fresh(const float* from) {
 // Both addresses are aligned to 16 bytes.
 __device__ __forceinline__ void copy_async(void* to, const void* from, bool valid) {
   const uint32_t at = static_cast<uint32_t>(__cvta_generic_to_shared(to));
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(at), "l"(from), "r"(valid ? 16 : 0) : "memory");
+  asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(at), "l"(from), "r"(valid ? 16 : 0)
+               : "memory");
 }
 // Closes a group of this thread's copies.
 __device__ __forceinline__ void copy_async_commit() {

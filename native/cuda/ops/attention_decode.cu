@@ -9,7 +9,8 @@ namespace redllm::cuda {
 
 namespace decode {
 
-// Shared memory of a block: the warps' rings, whose places the warps' results take at the end of an item, and
+// Shared memory of a block, behind the rings of its warps, whose places the results of the warps take at the end of an
+// item.
 template <int D>
 struct Block {
   Piece queries[D / 16 * kWarp];
@@ -24,11 +25,14 @@ constexpr int resident_blocks(int dim) {  // of a multiprocessor
 }
 template <int D>
 constexpr int block_bytes() {
-  return kWarps * Ring<D>::kBytes + static_cast<int>(sizeof(Block<D>));
+  constexpr int kReserved = 1024, kMultiprocessor = 228 << 10;  // of compute capability 9.0
+  constexpr int bytes = kWarps * Ring<D>::kBytes + static_cast<int>(sizeof(Block<D>));
+  static_assert(resident_blocks(D) * (bytes + kReserved) <= kMultiprocessor);
+  return bytes;
 }
 
-// Whether this block is the last of `count` to come here; the counter is left at zero then. All threads. What a block wrote before
-// is seen by the last one after.
+// Whether this block is the last of `count` to come here; the counter is left at zero then. All threads. What a block
+// wrote before is seen by the last one after.
 __device__ __forceinline__ bool arrive(int32_t* counter, int32_t count, Work& work) {
   sync_block();
   if (threadIdx.x == 0) {
@@ -41,8 +45,8 @@ __device__ __forceinline__ bool arrive(int32_t* counter, int32_t count, Work& wo
   return work.last;
 }
 
-// The warps' results to the rows' output; where the tile has more chunks, to the workspace, joined by the last block of a span, and
-// where it has more spans by the last block of the tile.
+// The warps' results to the rows' output; where the tile has more chunks, to the workspace, joined by the last block of
+// a span, and where it has more spans by the last block of the tile.
 template <int D>
 __device__ __forceinline__ void close_item(const Params& p, const Plan& plan, const char* rings, Block<D>& block) {
   const AttentionArgs& a = p.a;
@@ -111,8 +115,8 @@ __global__ void __launch_bounds__(kThreads, resident_blocks(D)) kernel(Params p)
     }
     sync_block();
     if (warp == 0) {
-      // A block's first item is its own number. As many ask for others as there are items: where the last number is given, no one
-      // is left who would ask.
+      // A block's first item is its own number. As many ask for others as there are items: where the last number is
+      // given, no one is left who would ask.
       int32_t number = blockIdx.x;
       if (turn > 0) {
         if (lane == 0) {
@@ -158,8 +162,8 @@ void run(Context* context, const AttentionArgs& a) {
   p.partials = reinterpret_cast<float*>(context->workspace);
   p.counters = context->counters;
 
-  // As many tokens at a time as the workspace and the counters have room for, and where it is less than one, as many heads of
-  // one.
+  // As many tokens at a time as the workspace and the counters have room for, and where it is less than one, as many
+  // heads of one.
   int64_t most_tokens = decode::kMostTokens, most_heads = kv_heads;
   if (a.segments * p.chunks > 1) {
     const int64_t slots = int64_t{a.segments} * (p.chunks + p.spans);

@@ -1,5 +1,5 @@
-// One item in all that the warps of a block need to know of it. A warp prepares the next item while all stream the one at hand, so
-// that nobody waits for page tables but at the start.
+// One item in all that the warps of a block need to know of it. A warp prepares the next item while all stream the one
+// at hand, so that nobody waits for page tables but at the start.
 #pragma once
 
 #include "cuda/ops/attention_decode_work.cuh"
@@ -31,11 +31,12 @@ struct Plan {
   ChunkRange chunks[2];
   int32_t segment;
   int32_t chunk;
-  // Of a warp: the first and the end of its pages of which some key is seen; page i of warp w is the chunk's i * kWarps + w.
+  // Of a warp: the first and the end of its pages of which some key is seen; page i of warp w is the chunk's i * kWarps
+  // + w.
   int32_t first[kWarps], end[kWarps];
-  PlannedPage pages[chunk_pages(0)];
-  // Of a row: who it is, and which keys it sees: keys left <= k < left + keys. Rows that do not exist see all, and keep nobody from
-  // leaving masks out.
+  PlannedPage pages[kWarp];
+  // Of a row: who it is, and which keys it sees: keys left <= k < left + keys. Rows that do not exist see all, and keep
+  // nobody from leaving masks out.
   int32_t token[kTileRows], head[kTileRows];
   int32_t left[kTileRows];
   uint32_t keys[kTileRows];
@@ -117,6 +118,7 @@ __device__ __forceinline__ void prepare(const Params& p, const Work& work, int32
 
   const int32_t first_page = chunk * chunk_pages(D) + lane;
   uint32_t seen = 0;
+  static_assert(chunk_pages(D) <= kWarp, "a lane has a page");
 #pragma unroll 1
   for (int i = 0; i < rows; ++i)
     seen |= key_bits(shuffle(left, i) - first_page * kPageTokens, shuffle(right, i) - first_page * kPageTokens);
@@ -132,6 +134,7 @@ __device__ __forceinline__ void prepare(const Params& p, const Work& work, int32
   }
   if (lane < kWarps) {
     int32_t first = 0, end = 0;
+#pragma unroll 1
     for (int i = chunk_pages(D) / kWarps - 1; i >= 0; --i)
       if ((active >> (i * kWarps + lane) & 1) != 0) {
         first = i;

@@ -1,9 +1,10 @@
-// One row's softmax in parts: joined over the warps of a block, over the chunks of a span and over spans, always in ascending order,
-// and written as the row's output. A part that saw nothing weighs nothing, and a part joined alone keeps its bits: whether a row's
-// neighbours had more chunks than itself cannot be told from its result.
+// One row's softmax in parts: joined over the warps of a block, over the chunks of a span and over spans, always in
+// ascending order, and written as the row's output. A part that saw nothing weighs nothing, and a part joined alone
+// keeps its bits: whether a row's neighbours had more chunks than itself cannot be told from its result.
 //
-// A partial result in the workspace: the maximum, the sum, and from element kPartialHead on the weighted values, head_dim of them.
-// A row's slots: the chunks of the first segment, of the second, the spans of the first, of the second.
+// A partial result in the workspace: the maximum, the sum, and from element kPartialHead on the weighted values,
+// head_dim of them. A row's slots: the chunks of the first segment, of the second, the spans of the first, of the
+// second.
 #pragma once
 
 #include <math.h>
@@ -33,8 +34,8 @@ __device__ __forceinline__ void settle(RowPart<D>& row) {
   for (int i = 0; i < D / kWarp; ++i) row.value[i] += 0.0f;
 }
 
-// Where 16-byte piece `piece` of a row of a warp's values lies in its shared memory, in pieces: spread so that neither the fragments'
-// owners nor the readers of a row meet in a bank.
+// Where 16-byte piece `piece` of a row of a warp's values lies in its shared memory, in pieces: spread so that neither
+// the fragments' owners nor the readers of a row meet in a bank.
 template <int D>
 __device__ __forceinline__ int value_place(int row, int piece) {
   return row * (D / 4) + (piece ^ ((piece >> 3 & 1) | (row & 1) << 1));

@@ -1,13 +1,14 @@
-// One warp's pages of a chunk: keys and values on their way through shared memory, and the running softmax of 16 rows over
-// them.
+// One warp's pages of a chunk: keys and values on their way through shared memory, and the running softmax of 16 rows
+// over them.
 //
 // Every lane copies just those 16-byte pieces that it will multiply itself, to places that no other lane reads. So the
 // pipeline needs no barrier: a lane waits for its own copies. With g = lane / 4, t = lane % 4:
-//  - Keys are the columns of q K^T. Column g is key g (or 8 + g), and a lane holds pieces t, 4 + t, ... of its key. The order
-//    of a sum over head_dim is free as long as q follows it: a piece's eight elements are four k of one multiply_add and four
-//    of the next.
-//  - Values: a lane holds keys 2t, 2t + 1, 2t + 8 and 2t + 9, the k that it must supply, and pieces g, 8 + g, ... of them.
-//    Column g of product i is element i of piece g. A lane's outputs are then elements 16t .. 16t + 15 of rows g and g + 8.
+//  - Keys are the columns of q K^T. Column g is key g (or 8 + g), and a lane holds pieces t, 4 + t, ... of its key. The
+//    order of a sum over head_dim is free as long as q follows it: a piece's eight elements are four k of one
+//    multiply_add and four of the next.
+//  - Values: a lane holds keys 2t, 2t + 1, 2t + 8 and 2t + 9, the k that it must supply, and pieces g, 8 + g, ... of
+//    them. Column g of product i is element i of piece g. A lane's outputs are then elements 16t .. 16t + 15 of rows g
+//    and g + 8.
 // Padding of head_dim up to D and keys that no row sees are filled with zeros: their bytes are not read.
 #pragma once
 
@@ -32,8 +33,8 @@ struct alignas(16) Piece {
   uint32_t pair[4];
 };
 
-// All threads: the queries of a tile to shared memory as the left sides of multiply_add, [D / 16][lane], zeros beyond its rows and
-// head_dim.
+// All threads: the queries of a tile to shared memory as the left sides of multiply_add, [D / 16][lane], zeros beyond
+// its rows and head_dim.
 template <int D>
 __device__ __forceinline__ void load_queries(const AttentionArgs& a, const Plan& plan, Piece* to) {
   for (int i = threadIdx.x; i < kTileRows * (D / 8); i += kThreads) {

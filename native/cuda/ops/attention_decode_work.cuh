@@ -1,12 +1,13 @@
 // What decode attention has to do, cut into items of about equal size that any block may take.
 //
 // A tile is up to 16 rows that read the same pages: the query heads that share a key/value head, of one token, or of
-// neighbouring tokens whose sequences are in one group. An item is a tile, a key/value head and a chunk of keys. Chunks lie
-// at absolute multiples of chunk_keys() and spans at multiples of kSpanChunks of them, so that what a row sums, and in which
-// order, depends on its own keys.
+// neighbouring tokens whose sequences are in one group. An item is a tile, a key/value head and a chunk of keys. Chunks
+// lie at absolute multiples of chunk_keys() and spans at multiples of kSpanChunks of them, so that what a row sums, and
+// in which order, depends on its own keys.
 //
-// How many chunks a tile sees is known on the device alone. So every block lists the work of all tokens for itself, and takes
-// items by number until there are no more: the grid depends on what the host knows, and no block is there in vain.
+// How many chunks a tile sees is known on the device alone. So every block lists the work of all tokens for itself, and
+// takes items by number until there are no more: the grid depends on what the host knows, and no block is there in
+// vain.
 #pragma once
 
 #include "cuda/ops/ops_internal.cuh"
@@ -20,9 +21,9 @@ constexpr int kSpanChunks = 16;
 constexpr int kMostTokens = 256;  // of a launch
 constexpr int32_t kNothing = 0x7fffffff;
 
-// Pages of a chunk, where head_dim is padded to `dim`: about as many bytes either way.
+// Pages of a chunk, where head_dim is padded to `dim`: 128 KB of keys and values either way.
 REDLLM_BOTH constexpr int chunk_pages(int dim) {
-  return dim == 256 ? 8 : 16;
+  return 2048 / dim;
 }
 REDLLM_BOTH constexpr int chunk_keys(int dim) {
   return chunk_pages(dim) * kPageTokens;
