@@ -1,15 +1,17 @@
 // One token a row: the numbered steps of ops.h, in two kernels. prepare_kernel (sample_prepare.cuh) takes all rows in slices of 4096
-// tokens on the whole device; choose_kernel has one block a row, and reads the row only for what was asked:
+// tokens on the whole device, at the speed of memory. choose_kernel has one block a row, and of that row it reads
 //
-//   greedy, nothing reported   not at all: the slices know the greatest
-//   plain sampling             once, for the sum that the draw runs over, and twice a 32nd of it
-//   top-k, top-p               twice more each: for the histogram of the first digit, and for the few tokens of its bucket
-//   alternatives               twice: for a histogram, and to gather; the rank comes with it
+//   greedy, nothing reported   nothing: the slices know the greatest
+//   plain sampling             one slice: the slices know their sums
+//   top-k, top-p               three times the chunks of 128 tokens that hold one which may be kept; where the distribution is flat,
+//                              once more, and then all chunks
+//   alternatives               twice the chunks that hold one; the rank of an improbable choice is counted as they are gathered
 //
-// A pass costs one multiprocessor about 64 bytes a clock from the second-level cache (32768 tokens: 1.2 us, 262144: 9 us), half of that
-// from the first level, where rows of up to about 49152 tokens stay; one that adds probabilities up is bound by exp2, 16 a clock
-// (the same 1.2 us and 9 us). With two launches of about 2 us: greedy 4 us; top-p 8 us at 32768 tokens, 31 us at 262144.
+// What is read of a whole row costs one multiprocessor 16 exp2 and about 64 bytes a clock from the second-level cache: 1.2 us for 32768
+// tokens, 10 us for 262144. A barrier costs some 30 ns, and a digit four of them. Expected, with two launches of about 2 us: greedy and
+// plain 5 us; top-p, and 20 alternatives, 7 us at 32768 tokens and 10 us at 262144; a flat top-p 10 us and 35 us.
 #include "cuda/ops/philox.cuh"
+#include "cuda/ops/sample_draw.cuh"
 #include "cuda/ops/sample_filter.cuh"
 #include "cuda/ops/sample_prepare.cuh"
 #include "cuda/ops/sample_report.cuh"
@@ -37,11 +39,22 @@ __device__ __forceinline__ Total total_of(const Slice* slice, int32_t slices, bo
   all.top = warp_max(all.top);
   for (int32_t i = lane; i < slices; i += kWarp) {
     if (is_banned(slice[i].top)) continue;
-    const float share = exp2_fast((slice[i].top - all.top) * kLog2E);
-    all.mass += static_cast<uint64_t>(static_cast<double>(slice[i].mass) * static_cast<double>(share));
+    const uint64_t factor = mass_of(key_of(all.top, slice[i].top), kLog2E);
+    all.mass += static_cast<uint64_t>(static_cast<double>(slice[i].mass) * (static_cast<double>(factor) * kMassUnit));
   }
   all.mass = warp_sum(all.mass);
   return all;
+}
+
+__device__ __forceinline__ Row model_row(const SampleParams& p, int64_t row) {
+  const int32_t vocabulary = static_cast<int32_t>(p.a.logits.cols);
+  return {static_cast<const float*>(p.a.logits.data) + row * vocabulary, p.tops + 2 * (row - p.first) * p.chunks,
+          vocabulary, p.chunks, p.vector};
+}
+__device__ __forceinline__ Row altered_row(const SampleParams& p, int64_t row) {
+  const int32_t vocabulary = static_cast<int32_t>(p.a.logits.cols);
+  return {p.altered + (row - p.first) * vocabulary, p.tops + (2 * (row - p.first) + 1) * p.chunks, vocabulary, p.chunks,
+          p.vector};
 }
 
 __device__ __forceinline__ int32_t choose(Board& board, const SampleParams& p, int64_t row, uint64_t best) {
@@ -50,15 +63,8 @@ __device__ __forceinline__ int32_t choose(Board& board, const SampleParams& p, i
   const float top = unordered(static_cast<uint32_t>(best >> 32)), temperature = a.temperature[row];
   if (is_banned(top)) return listed(a, row) ? a.allow_token[a.allow_start[row]] : 0;
   if (!(temperature > 0)) return static_cast<int32_t>(~static_cast<uint32_t>(best));
-  const int32_t vocabulary = static_cast<int32_t>(a.logits.cols);
-  const float* logits = altered(a, row) ? p.altered + (row - p.first) * vocabulary
-                                        : static_cast<const float*>(a.logits.data) + row * vocabulary;
-  const Row from = {logits, vocabulary, p.vector};
-  // Distances from the greatest: no overflow however cold it is, and a warm one leaves their order alone.
-  const float scale = kLog2E / temperature;
-  const uint32_t limit = greatest_kept(board, a, row, from, top, scale);
   const uint32_t word = philox_word(a.seed[2 * row], a.seed[2 * row + 1], static_cast<uint32_t>(a.step[row]));
-  return draw(board, from, top, scale, limit, word);
+  return draw(board, p, row, altered(a, row) ? altered_row(p, row) : model_row(p, row), top, word);
 }
 
 __global__ void __launch_bounds__(kMaxThreads) choose_kernel(const SampleParams p) {
@@ -76,7 +82,7 @@ __global__ void __launch_bounds__(kMaxThreads) choose_kernel(const SampleParams 
     }
   }
   sync_block();
-  report(board, p, row, token, all.top, all.mass);
+  report(board, p, row, model_row(p, row), token, all.top, all.mass);
 }
 
 }  // namespace
@@ -87,12 +93,17 @@ void sample(Context* context, const SampleArgs& a) {
   p.a = a;
   p.slices = static_cast<int32_t>((vocabulary + kSlice - 1) / kSlice);
   p.vector = vocabulary % 4 == 0 && reinterpret_cast<uintptr_t>(a.logits.data) % 16 == 0;
-  const int64_t row_bytes = vocabulary * static_cast<int64_t>(sizeof(float)) + p.slices * int64_t{sizeof(Slice)};
-  const int64_t room = (context->workspace_bytes - 16) / row_bytes, step = rows < room ? rows : room;
-  int64_t altered_bytes = step * vocabulary * static_cast<int64_t>(sizeof(float));
-  altered_bytes = (altered_bytes + 15) / 16 * 16;
-  p.altered = reinterpret_cast<float*>(context->workspace);
-  p.slice = reinterpret_cast<Slice*>(context->workspace + altered_bytes);
+  p.chunks = static_cast<int32_t>((vocabulary + kChunk - 1) / kChunk);
+  const int64_t slice_bytes = p.slices * int64_t{sizeof(Slice)}, altered_bytes = vocabulary * int64_t{sizeof(float)};
+  const int64_t tops_bytes = 2 * p.chunks * int64_t{sizeof(float)};
+  const int64_t room = (context->workspace_bytes - 16) / (slice_bytes + altered_bytes + tops_bytes);
+  const int64_t step = rows < room ? rows : room;
+  char* at = context->workspace;
+  p.altered = reinterpret_cast<float*>(at);
+  at += (step * altered_bytes + 7) / 8 * 8;
+  p.slice = reinterpret_cast<Slice*>(at);
+  at += step * slice_bytes;
+  p.tops = reinterpret_cast<float*>(at);
   int threads = 2 * kWarp;  // of a row; sums do not depend on it
   while (threads < kMaxThreads && threads * 8 < vocabulary) threads *= 2;
   for (p.first = 0; p.first < rows; p.first += step) {

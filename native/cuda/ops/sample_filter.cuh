@@ -10,6 +10,7 @@ namespace redllm::cuda {
 
 constexpr int32_t kBuckets = 2048;
 constexpr int kDigitBits = 11;
+constexpr uint32_t kNoKey = ~0u;
 constexpr int32_t kKeyRoom = 2048;
 constexpr int32_t kReportRoom = 256;
 
@@ -20,6 +21,10 @@ struct Digit {
   __device__ __forceinline__ uint32_t of(uint32_t key) const {
     const uint32_t digit = key >> shift;
     return digit <= base ? 0u : digit - base >= kBuckets ? kBuckets - 1u : digit - base;
+  }
+  // The greatest key of a bucket.
+  __device__ __forceinline__ uint32_t last_of(uint32_t bucket) const {
+    return bucket == kBuckets - 1u ? ~0u : ((base + bucket + 1) << shift) - 1;
   }
 };
 // Of a first histogram: 128 buckets a power of two, for distances from 2^-8 to nearly 2^8.
@@ -92,7 +97,7 @@ __device__ __forceinline__ uint64_t find_bucket(Board& board, const Goal& goal_o
   return goal;
 }
 
-// The least key at which the running sum over the tokens of keys up to `limit` reaches goal(total); `limit` where the goal is 0.
+// The least key at which the running sum over the tokens of keys up to `limit` reaches goal(total); kNoKey where the goal is 0.
 template <bool kMass, typename Goal>
 __device__ __forceinline__ uint32_t select_key(Board& board, const Row& row, float top, float scale, uint32_t limit,
                                                const Goal& goal_of) {
@@ -121,99 +126,69 @@ __device__ __forceinline__ uint32_t select_key(Board& board, const Row& row, flo
       for (uint32_t i = threadIdx.x; i < board.listed; i += blockDim.x)
         if (board.key[i] >= least && board.key[i] <= greatest) add(board.key[i]);
     } else {
-      visit_row(row, [&](int32_t, float x) {
-        const uint32_t key = key_of(top, x);
-        if (key < least || key > greatest) return;
-        add(key);
-        if (level == 0) return;
-        const uint32_t at = atomic_add(&board.listed, 1u);
-        if (at < kKeyRoom) board.key[at] = key;
-      });
+      visit_row(
+          row, [=](float chunk) { return key_of(top, chunk) <= greatest; },
+          [&](int32_t, float x) {
+            const uint32_t key = key_of(top, x);
+            if (key < least || key > greatest) return;
+            add(key);
+            if (level == 0) return;
+            const uint32_t at = atomic_add(&board.listed, 1u);
+            if (at < kKeyRoom) board.key[at] = key;
+          });
     }
     sync_block();
     if (level > 0) from_list = board.listed <= kKeyRoom;
     const uint64_t reached =
         find_bucket<kMass>(board, [&](uint64_t total) { return level == 0 ? goal_of(total) : goal; });
-    if (reached == 0) return limit;
+    if (reached == 0) return kNoKey;
     goal = reached - board.before;
-    const uint32_t bucket = board.bucket, low = (digit.base + bucket) << digit.shift;
-    const uint32_t high = low + ((1u << digit.shift) - 1);
-    if (bucket > 0 && low > least) least = low;
-    if (bucket < kBuckets - 1 && high < greatest) greatest = high;
+    const uint32_t bucket = board.bucket;
+    if (bucket > 0) least = max(least, digit.last_of(bucket - 1) + 1);
+    greatest = min(greatest, digit.last_of(bucket));
   }
   return least;
 }
 
-// Steps 6 to 8: the greatest key that is kept.
-__device__ __forceinline__ uint32_t greatest_kept(Board& board, const SampleArgs& a, int64_t row, const Row& logits,
-                                                  float top, float scale) {
-  uint32_t limit = kInfiniteBits - 1;
-  const float min_p = a.min_p[row];
-  if (min_p > 0) {
-    const uint32_t key = min_p < 1 ? bits_of_float(-logf(min_p) * a.temperature[row]) : 0;
-    limit = key < limit ? key : limit;
-  }
-  const uint32_t top_k = a.top_k[row] > 0 ? static_cast<uint32_t>(a.top_k[row]) : 0;
-  if (top_k > 0 && top_k < static_cast<uint32_t>(logits.vocabulary)) {
-    limit = select_key<false>(board, logits, top, scale, limit,
-                              [=](uint64_t total) -> uint64_t { return total < top_k ? 0 : top_k; });
-  }
-  const double top_p = a.top_p[row];
-  if (top_p < 1) {
-    limit = select_key<true>(board, logits, top, scale, limit, [=](uint64_t total) -> uint64_t {
-      const uint64_t goal = static_cast<uint64_t>(ceil(top_p * static_cast<double>(total)));
-      return goal > 0 ? goal : 1;
-    });
-  }
-  return limit;
+// A key up to which there are at least `count` tokens, as the chunks' greatest logits tell; kNoKey where they do not.
+__device__ __forceinline__ uint32_t bound_by_chunks(Board& board, const Row& row, float top, uint32_t count) {
+  if (4 * uint64_t{count} > static_cast<uint32_t>(row.chunks)) return kNoKey;
+  clear_buckets<false>(board);
+  sync_block();
+  for (int32_t i = static_cast<int32_t>(threadIdx.x); i < row.chunks; i += static_cast<int32_t>(blockDim.x))
+    atomic_add(board.count + first_digit().of(key_of(top, row.tops[i])), 1u);
+  sync_block();
+  find_bucket<false>(board, [=](uint64_t) -> uint64_t { return count; });
+  return first_digit().last_of(board.bucket);
 }
 
-// Step 9. word / 2^32 is the draw. The warps share a range of tokens, one of their parts is the next range.
-__device__ __forceinline__ int32_t draw(Board& board, const Row& row, float top, float scale, uint32_t limit,
-                                        uint32_t word) {
-  constexpr int32_t kPart = 4 * kWarp;
-  const int32_t warps = static_cast<int32_t>(blockDim.x) / kWarp;
-  const int32_t lane = static_cast<int32_t>(threadIdx.x) % kWarp, warp = static_cast<int32_t>(threadIdx.x) / kWarp;
-  const auto mass = [&](float x) {
-    const uint32_t key = key_of(top, x);
-    return key <= limit ? mass_of(key, scale) : 0;
-  };
-  int32_t begin = 0, end = row.vocabulary;
-  uint64_t before = 0, target = 0;
-  bool whole = true;
-  do {
-    const int32_t part = ((end - begin + warps - 1) / warps + kPart - 1) / kPart * kPart;
-    const int32_t from = begin + warp * part, to = from + part < end ? from + part : end;
-    uint64_t own = 0;
-    visit_tokens(row, from, to, lane, kWarp, [&](int32_t, float x) { own += mass(x); });
-    own = warp_sum(own);
-    if (lane == 0) board.sum[warp] = own;
-    sync_block();
-    own = lane < warps ? board.sum[lane] : 0;
-    const uint64_t running = warp_prefix(own);
-    if (whole) {
-      const uint64_t total = shuffle(running, kWarp - 1);
-      target = (total >> 32) * word + ((total & 0xffffffffu) * word >> 32);
-      whole = false;
-    }
-    const int chosen = __ffs(static_cast<int>(ballot(before + running > target))) - 1;
-    before += shuffle(running - own, chosen);
-    begin += chosen * part;
-    end = begin + part < end ? begin + part : end;
-    sync_block();
-  } while (end - begin > kPart);
-  float x[4];
-  load_logits(x, row.logits, begin + 4 * lane, end, row.vector);
-  uint64_t own = 0;
-  for (int j = 0; j < 4; ++j) own += mass(x[j]);
-  const uint64_t running = warp_prefix(own);
-  uint64_t sum = before + running - own;
-  int32_t token = begin + 4 * lane;
-  for (int j = 0; j < 3; ++j) {
-    sum += mass(x[j]);
-    if (sum <= target) ++token;
+// Steps 6 to 8: the greatest key that is kept. total: of the whole row, near enough, where neither top-k nor min-p are asked for.
+__device__ __forceinline__ uint32_t greatest_kept(Board& board, const SampleArgs& a, int64_t row, const Row& logits,
+                                                  float top, float scale, uint64_t total) {
+  uint32_t limit = kInfiniteBits - 1;
+  const float min_p = a.min_p[row], temperature = a.temperature[row];
+  if (min_p > 0) limit = min(limit, min_p < 1 ? bits_of_float(-logf(min_p) * temperature) : 0u);
+  const uint32_t top_k = a.top_k[row] > 0 ? static_cast<uint32_t>(a.top_k[row]) : 0;
+  if (top_k > 0 && top_k < static_cast<uint32_t>(logits.vocabulary)) {
+    const uint32_t bound = min(limit, bound_by_chunks(board, logits, top, top_k));
+    const uint32_t key = select_key<false>(board, logits, top, scale, bound,
+                                           [=](uint64_t all) -> uint64_t { return all < top_k ? 0 : top_k; });
+    limit = min(limit, key);
   }
-  return shuffle(token, __ffs(static_cast<int>(ballot(before + running > target))) - 1);
+  const double top_p = a.top_p[row];
+  if (!(top_p < 1)) return limit;
+  const auto share = [=](uint64_t all) {
+    return max(static_cast<uint64_t>(ceil(top_p * static_cast<double>(all))), uint64_t{1});
+  };
+  // Most often the tokens of at least 1/256 of the greatest probability are enough, and most chunks have none.
+  const uint32_t near_key = bits_of_float(5.5f * temperature);
+  if (!bounded(a, row) && near_key < limit) {
+    const uint64_t goal = share(total);
+    const uint32_t key = select_key<true>(board, logits, top, scale, near_key,
+                                          [=](uint64_t all) -> uint64_t { return all < goal ? 0 : goal; });
+    if (key != kNoKey) return key;
+  }
+  return select_key<true>(board, logits, top, scale, limit, share);
 }
 
 }  // namespace redllm::cuda

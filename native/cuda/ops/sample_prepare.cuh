@@ -1,6 +1,6 @@
-// The first of the sampler's two kernels: blocks of 4096 tokens each. What is left of a slice of a row is its greatest logit, and the
-// sum that the model's log-probabilities need; rows with penalties, biases or a list of allowed tokens are written anew, and the
-// model's logits stay.
+// The first of the sampler's two kernels: rows in slices of 4096 tokens, a block each. What it leaves of a slice: the greatest logit,
+// and of every chunk, too; the sum that the model's log-probabilities need; and the sum that a draw needs, at the row's temperature.
+// Rows with penalties, biases or a list of allowed tokens are written anew, and the model's logits stay.
 #pragma once
 
 #include "cuda/ops/sample_row.cuh"
@@ -14,33 +14,22 @@ constexpr int32_t kSlice = kPrepareThreads * kPreparePieces * 4;
 struct Slice {
   uint64_t
       best;  // of the altered logits: ordered(greatest), and ~token below it, so that the lowest token wins among equals
-  uint64_t mass;  // of e^(logit - top)
-  float top;      // of the model's logits
+  uint64_t drawn;  // of e^((altered logit - greatest of the slice) / temperature), for rows without top-k and min-p
+  uint64_t mass;   // of e^(logit - top)
+  float top;       // of the model's logits
 };
 
 struct SampleParams {
   SampleArgs a;
   int64_t first;   // row of this launch
   int32_t slices;  // of a row
+  int32_t chunks;
   bool vector;
-  Slice* slice;    // [rows of this launch, slices]
-  float* altered;  // [rows of this launch, vocabulary]
+  // Of each row of this launch:
+  Slice* slice;    // [slices]
+  float* tops;     // [2, chunks]: of the model's logits, and of the altered ones where there are any
+  float* altered;  // [vocabulary]
 };
-
-__device__ __forceinline__ bool penalised(const SampleArgs& a, int64_t row) {
-  return a.forced[row] < 0 && a.slot[row] >= 0 &&
-         (a.repetition[row] != 1 || a.presence[row] != 0 || a.frequency[row] != 0);
-}
-__device__ __forceinline__ bool biased(const SampleArgs& a, int64_t row) {
-  return a.bias_start[row] < a.bias_start[row + 1];
-}
-__device__ __forceinline__ bool listed(const SampleArgs& a, int64_t row) {
-  return a.allow_start[row] < a.allow_start[row + 1];
-}
-// Whether a row's logits are written anew.
-__device__ __forceinline__ bool altered(const SampleArgs& a, int64_t row) {
-  return penalised(a, row) || biased(a, row) || listed(a, row);
-}
 
 // A finite logit stays one whatever is taken off it: only a ban is -infinity.
 __device__ __forceinline__ float unbanned(float x) {
@@ -48,7 +37,7 @@ __device__ __forceinline__ float unbanned(float x) {
 }
 
 // Steps 2 and 3, of tokens [i, i + 4).
-__device__ __forceinline__ void penalise(float (&x)[4], const SampleArgs& a, int64_t row, int32_t i) {
+__device__ __forceinline__ void penalise(float* x, const SampleArgs& a, int64_t row, int32_t i) {
   const float repetition = a.repetition[row], presence = a.presence[row], frequency = a.frequency[row];
   const int32_t vocabulary = static_cast<int32_t>(a.logits.cols);
   const int32_t* prompt = a.history + a.slot[row] * int64_t{2} * vocabulary + i;
@@ -99,7 +88,7 @@ struct PrepareBoard {
   uint64_t warps[kPrepareThreads / kWarp];
 };
 
-// Over the block; `board.warps` is free again once all threads have passed another barrier.
+// Over the block. Between two calls stands a barrier of the caller's.
 template <typename T>
 __device__ __forceinline__ T block_max(T x, uint64_t* warps) {
   T* room = reinterpret_cast<T*>(warps);
@@ -109,85 +98,135 @@ __device__ __forceinline__ T block_max(T x, uint64_t* warps) {
   for (int i = 0; i < kPrepareThreads / kWarp; ++i) x = room[i] > x ? room[i] : x;
   return x;
 }
+__device__ __forceinline__ uint64_t block_sum(uint64_t x, uint64_t* warps) {
+  x = warp_sum(x);
+  if (threadIdx.x % kWarp == 0) warps[threadIdx.x / kWarp] = x;
+  sync_block();
+  x = 0;
+  for (int i = 0; i < kPrepareThreads / kWarp; ++i) x += warps[i];
+  return x;
+}
 
-__global__ void __launch_bounds__(kPrepareThreads) prepare_kernel(const SampleParams p) {
-  await_earlier_launches();
-  PrepareBoard& board = *reinterpret_cast<PrepareBoard*>(shared_memory());
+// A thread's tokens: piece j is those four that lie 4 * (j * kPrepareThreads + threadIdx.x) tokens into the slice, so that a warp's
+// make a chunk.
+using Pieces = float[kPreparePieces][4];
+
+__device__ __forceinline__ int32_t place_of_piece(int j) {
+  return (j * kPrepareThreads + static_cast<int32_t>(threadIdx.x)) * 4;
+}
+
+// tops: those of the slice's chunks that the row has. Returns the greatest of the warp's.
+__device__ __forceinline__ float write_tops(const Pieces& x, float* tops, int32_t count) {
+  float all = -float_of_bits(kInfiniteBits);
+#pragma unroll
+  for (int j = 0; j < kPreparePieces; ++j) {
+    const float top = warp_max(max(max(x[j][0], x[j][1]), max(x[j][2], x[j][3])));
+    const int32_t chunk = place_of_piece(j) / kChunk;
+    if (threadIdx.x % kWarp == 0 && chunk < count) tops[chunk] = top;
+    all = max(all, top);
+  }
+  return all;
+}
+
+__device__ __forceinline__ uint64_t sum_masses(const Pieces& x, float top, float scale) {
+  uint64_t sum = 0;
+#pragma unroll
+  for (int j = 0; j < kPreparePieces; ++j) {
+#pragma unroll
+    for (int k = 0; k < 4; ++k)
+      if (!is_banned(x[j][k])) sum += mass_of(key_of(top, x[j][k]), scale);
+  }
+  return sum;
+}
+
+// Steps 2 to 4, to registers and to `to`, which is the row's.
+__device__ __forceinline__ void alter(Pieces& x, PrepareBoard& board, const SampleParams& p, int64_t row, int32_t begin,
+                                      float* to) {
   const SampleArgs& a = p.a;
-  const int32_t vocabulary = static_cast<int32_t>(a.logits.cols), thread = static_cast<int32_t>(threadIdx.x);
-  const int64_t row = p.first + blockIdx.y;
-  const int32_t begin = static_cast<int32_t>(blockIdx.x) * kSlice;
-  const float* logits = static_cast<const float*>(a.logits.data) + row * vocabulary;
-  const auto piece = [=](int j) { return (j * kPrepareThreads + thread) * 4; };
-  Slice slice = {0, 0, 0};
-
-  float x[kPreparePieces][4];
+  const int32_t vocabulary = static_cast<int32_t>(a.logits.cols);
+  const bool narrow = listed(a, row);
 #pragma unroll
-  for (int j = 0; j < kPreparePieces; ++j) load_logits(x[j], logits, begin + piece(j), vocabulary, p.vector);
-
-  if (a.alternatives[row] >= 0) {
-    float top = -float_of_bits(kInfiniteBits);
-#pragma unroll
-    for (int j = 0; j < kPreparePieces; ++j) top = max(top, max(max(x[j][0], x[j][1]), max(x[j][2], x[j][3])));
-    slice.top = block_max(top, board.warps);
-    sync_block();
-    uint64_t mass = 0;
-#pragma unroll
-    for (int j = 0; j < kPreparePieces; ++j) {
-#pragma unroll
-      for (int k = 0; k < 4; ++k)
-        if (!is_banned(x[j][k])) mass += mass_of(key_of(slice.top, x[j][k]), kLog2E);
-    }
-    mass = warp_sum(mass);
-    if (thread % kWarp == 0) board.warps[thread / kWarp] = mass;
-    sync_block();
-    for (int i = 0; i < kPrepareThreads / kWarp; ++i) slice.mass += board.warps[i];
-    sync_block();
-  }
-
-  if (altered(a, row)) {
-    const bool narrow = listed(a, row);
-#pragma unroll
-    for (int j = 0; j < kPreparePieces; ++j) {
-      if (penalised(a, row)) penalise(x[j], a, row, begin + piece(j));
-      for (int k = 0; k < 4; ++k) {
-        board.x[piece(j) + k] = x[j][k];
-        board.hits[piece(j) + k] = 0;
-        board.allowed[piece(j) + k] = narrow ? 0 : 1;
-      }
-    }
-    sync_block();
-    for (int32_t i = a.allow_start[row] + thread; i < a.allow_start[row + 1]; i += kPrepareThreads) {
-      const uint32_t at = static_cast<uint32_t>(a.allow_token[i] - begin);
-      if (at < kSlice) board.allowed[at] = 1;
-    }
-    add_biases(board.x, board.hits, a, row, begin);
-    sync_block();
-    float* to = p.altered + static_cast<int64_t>(blockIdx.y) * vocabulary;
-#pragma unroll
-    for (int j = 0; j < kPreparePieces; ++j) {
-      for (int k = 0; k < 4; ++k) {
-        const int32_t at = piece(j) + k;
-        x[j][k] = board.allowed[at] ? board.x[at] : -float_of_bits(kInfiniteBits);
-        if (!p.vector && begin + at < vocabulary) to[begin + at] = x[j][k];
-      }
-      if (p.vector && begin + piece(j) < vocabulary) {
-        *reinterpret_cast<float4*>(to + begin + piece(j)) = make_float4(x[j][0], x[j][1], x[j][2], x[j][3]);
-      }
+  for (int j = 0; j < kPreparePieces; ++j) {
+    const int32_t at = place_of_piece(j);
+    for (int k = 0; k < 4; ++k) {
+      board.x[at + k] = x[j][k];
+      board.hits[at + k] = 0;
+      board.allowed[at + k] = narrow ? 0 : 1;
     }
   }
+  // Its own tokens, from shared memory: divisions are long, and are not to be unrolled.
+#pragma unroll 1
+  for (int j = 0; j < (penalised(a, row) ? kPreparePieces : 0); ++j)
+    penalise(board.x + place_of_piece(j), a, row, begin + place_of_piece(j));
+  sync_block();
+  for (int32_t i = a.allow_start[row] + static_cast<int32_t>(threadIdx.x); i < a.allow_start[row + 1];
+       i += kPrepareThreads) {
+    const uint32_t at = static_cast<uint32_t>(a.allow_token[i] - begin);
+    if (at < kSlice) board.allowed[at] = 1;
+  }
+  add_biases(board.x, board.hits, a, row, begin);
+  sync_block();
+#pragma unroll
+  for (int j = 0; j < kPreparePieces; ++j) {
+    const int32_t at = place_of_piece(j);
+    for (int k = 0; k < 4; ++k) {
+      x[j][k] = board.allowed[at + k] ? board.x[at + k] : -float_of_bits(kInfiniteBits);
+      if (!p.vector && begin + at + k < vocabulary) to[begin + at + k] = x[j][k];
+    }
+    if (p.vector && begin + at < vocabulary) {
+      *reinterpret_cast<float4*>(to + begin + at) = make_float4(x[j][0], x[j][1], x[j][2], x[j][3]);
+    }
+  }
+}
 
+__device__ __forceinline__ uint64_t best_of(const Pieces& x, int32_t begin) {
   uint64_t best = 0;
 #pragma unroll
   for (int j = 0; j < kPreparePieces; ++j) {
+#pragma unroll
     for (int k = 0; k < 4; ++k) {
-      const uint32_t token = static_cast<uint32_t>(begin + piece(j) + k);
+      const uint32_t token = static_cast<uint32_t>(begin + place_of_piece(j) + k);
       const uint64_t value = static_cast<uint64_t>(ordered(x[j][k])) << 32 | ~token;
       best = value > best ? value : best;
     }
   }
-  slice.best = block_max(best, board.warps);
-  if (thread == 0) p.slice[static_cast<int64_t>(blockIdx.y) * p.slices + blockIdx.x] = slice;
+  return best;
+}
+
+static __global__ void __launch_bounds__(kPrepareThreads) prepare_kernel(const SampleParams p) {
+  await_earlier_launches();
+  PrepareBoard& board = *reinterpret_cast<PrepareBoard*>(shared_memory());
+  const SampleArgs& a = p.a;
+  const int32_t vocabulary = static_cast<int32_t>(a.logits.cols), begin = static_cast<int32_t>(blockIdx.x) * kSlice;
+  const int64_t at = blockIdx.y, row = p.first + at;
+  const int32_t first_chunk = begin / kChunk, chunks = p.chunks - first_chunk;
+  float* tops = p.tops + 2 * at * p.chunks + first_chunk;
+  Slice slice = {0, 0, 0, 0};
+
+  Pieces x;
+#pragma unroll
+  for (int j = 0; j < kPreparePieces; ++j) {
+    load_logits(x[j], static_cast<const float*>(a.logits.data) + row * vocabulary, begin + place_of_piece(j),
+                vocabulary, p.vector);
+  }
+  const float top = write_tops(x, tops, chunks);
+  if (a.alternatives[row] >= 0) {
+    slice.top = block_max(top, board.warps);
+    sync_block();
+    slice.mass = block_sum(sum_masses(x, slice.top, kLog2E), board.warps);
+    sync_block();
+  }
+  if (altered(a, row)) {
+    alter(x, board, p, row, begin, p.altered + at * vocabulary);
+    write_tops(x, tops + p.chunks, chunks);
+  }
+  slice.best = block_max(best_of(x, begin), board.warps);
+  if (drawn(a, row) && !bounded(a, row)) {
+    const float greatest = unordered(static_cast<uint32_t>(slice.best >> 32));
+    sync_block();
+    slice.drawn = block_sum(sum_masses(x, greatest, kLog2E / a.temperature[row]), board.warps);
+  }
+  if (threadIdx.x == 0) p.slice[at * p.slices + blockIdx.x] = slice;
 }
 
 }  // namespace redllm::cuda

@@ -20,15 +20,19 @@ struct Foremost {
   uint32_t count;
 };
 
-// At least the first `wanted` tokens (fewer where there are fewer), and no more than kReportRoom. Excluded(token, logit) leaves out.
+// At least the first `wanted` tokens (fewer where there are fewer), and no more than kReportRoom, all of keys up to `bound`.
+// excluded(token, logit) leaves out.
 template <typename Excluded>
-__device__ __forceinline__ Foremost foremost(Board& board, const Row& row, float top, uint32_t wanted,
+__device__ __forceinline__ Foremost foremost(Board& board, const Row& row, float top, uint32_t wanted, uint32_t bound,
                                              const Excluded& excluded) {
   clear_buckets<false>(board);
   sync_block();
-  visit_row(row, [&](int32_t token, float x) {
-    if (!excluded(token, x)) atomic_add(board.count + first_digit().of(key_of(top, x)), 1u);
-  });
+  visit_row(
+      row, [=](float chunk) { return key_of(top, chunk) <= bound; },
+      [&](int32_t token, float x) {
+        const uint32_t key = key_of(top, x);
+        if (key <= bound && !excluded(token, x)) atomic_add(board.count + first_digit().of(key), 1u);
+      });
   sync_block();
   uint64_t goal =
       find_bucket<false>(board, [=](uint64_t total) -> uint64_t { return total < wanted ? total : wanted; });
@@ -40,11 +44,14 @@ __device__ __forceinline__ Foremost foremost(Board& board, const Row& row, float
     const int bits = 64 - __clzll(greatest - least), shift = bits > kDigitBits ? bits - kDigitBits : 0;
     clear_buckets<false>(board);
     sync_block();
-    visit_row(row, [&](int32_t token, float x) {
-      const uint64_t place = place_of(x, token);
-      if (place < least || place > greatest || excluded(token, x) || first_digit().of(key_of(top, x)) != bucket) return;
-      atomic_add(board.count + ((place - least) >> shift), 1u);
-    });
+    visit_row(
+        row, [=](float chunk) { return first_digit().of(key_of(top, chunk)) <= bucket; },
+        [&](int32_t token, float x) {
+          const uint64_t place = place_of(x, token);
+          if (place < least || place > greatest || excluded(token, x) || first_digit().of(key_of(top, x)) != bucket)
+            return;
+          atomic_add(board.count + ((place - least) >> shift), 1u);
+        });
     sync_block();
     find_bucket<false>(board, [=](uint64_t) { return goal - before; });
     before += board.before;
@@ -57,11 +64,10 @@ __device__ __forceinline__ Foremost foremost(Board& board, const Row& row, float
 }
 
 // Step 1 for row `row`, into the tables of `a`. top, total: the model's greatest logit, and the sum of e^(logit - top) in kMassUnit.
-__device__ __forceinline__ void report(Board& board, const SampleParams& p, int64_t row, int32_t chosen, float top,
-                                       uint64_t total) {
+__device__ __forceinline__ void report(Board& board, const SampleParams& p, int64_t row, const Row& logits,
+                                       int32_t chosen, float top, uint64_t total) {
   const SampleArgs& a = p.a;
   const int32_t vocabulary = static_cast<int32_t>(a.logits.cols), asked = a.alternatives[row];
-  const Row logits = {static_cast<const float*>(a.logits.data) + row * vocabulary, vocabulary, p.vector};
   int32_t wanted = asked < a.max_alternatives ? asked : a.max_alternatives;
   wanted = wanted < 0 ? 0 : wanted < kReportRoom ? wanted : kReportRoom;
   const bool empty = is_banned(top);
@@ -78,13 +84,23 @@ __device__ __forceinline__ void report(Board& board, const SampleParams& p, int6
     return narrowed && (is_banned(x) || (altered_row != nullptr && is_banned(altered_row[token])));
   };
   Foremost some = {0, 0, 0};
-  if (wanted > 0) some = foremost(board, logits, base, static_cast<uint32_t>(wanted), excluded);
+  if (wanted > 0) {
+    // Biases ban at most one token each; what a list of allowed tokens bans is not counted here.
+    const int32_t banned = narrowed ? a.bias_start[row + 1] - a.bias_start[row] : 0;
+    const bool counted = !(narrowed && listed(a, row));
+    const uint32_t bound =
+        counted ? bound_by_chunks(board, logits, base, static_cast<uint32_t>(wanted + banned)) : kNoKey;
+    some = foremost(board, logits, base, static_cast<uint32_t>(wanted), bound, excluded);
+  }
 
   if (threadIdx.x == 0) board.above = board.listed = 0;
   sync_block();
   if (own < top || some.count > 0) {
     uint32_t above = 0;
-    visit_row(logits, [&](int32_t token, float x) {
+    const auto matters = [=](float chunk) {
+      return chunk > own || (some.count > 0 && first_digit().of(key_of(base, chunk)) <= some.bucket);
+    };
+    visit_row(logits, matters, [&](int32_t token, float x) {
       if (x > own) ++above;
       if (some.count == 0) return;
       const uint32_t digit = first_digit().of(key_of(base, x));

@@ -12,6 +12,7 @@ constexpr float kLogitMax = FLT_MAX;
 constexpr uint32_t kInfiniteBits = 0x7f800000;
 constexpr float kLog2E = 1.4426950408889634f;
 constexpr double kMassUnit = 0x1p-44;
+constexpr int32_t kChunk = 4 * kWarp;  // tokens that a warp reads at once
 
 // A NaN counts as -infinity, +infinity as the greatest finite number, so that differences are never NaN; -0 as 0.
 __device__ __forceinline__ float cleaned(float x) {
@@ -56,31 +57,29 @@ __device__ __forceinline__ void load_logits(float (&x)[4], const float* row, int
   for (int j = 0; j < 4; ++j) x[j] = i + j < end ? cleaned(row[i + j]) : -float_of_bits(kInfiniteBits);
 }
 
-struct Row {
-  const float* logits;
-  int32_t vocabulary;
-  bool vector;  // rows begin at multiples of 16 bytes
-};
+// ---- what is asked of a row -------------------------------------------------------------------------------------------------
 
-// visit(token, logit) for those of [begin, end) that this thread has: four from begin + 4 `thread` on, and so on, 4 `threads` further.
-template <typename Visit>
-__device__ __forceinline__ void visit_tokens(const Row& row, int32_t begin, int32_t end, int32_t thread,
-                                             int32_t threads, const Visit& visit) {
-  for (int32_t i = begin + 4 * thread; i < end; i += 8 * threads) {
-    float x[2][4];
-#pragma unroll
-    for (int j = 0; j < 2; ++j) load_logits(x[j], row.logits, i + j * 4 * threads, end, row.vector);
-#pragma unroll
-    for (int j = 0; j < 2; ++j) {
-#pragma unroll
-      for (int k = 0; k < 4; ++k)
-        if (i + j * 4 * threads + k < end) visit(i + j * 4 * threads + k, x[j][k]);
-    }
-  }
+__device__ __forceinline__ bool penalised(const SampleArgs& a, int64_t row) {
+  return a.forced[row] < 0 && a.slot[row] >= 0 &&
+         (a.repetition[row] != 1 || a.presence[row] != 0 || a.frequency[row] != 0);
 }
-template <typename Visit>
-__device__ __forceinline__ void visit_row(const Row& row, const Visit& visit) {
-  visit_tokens(row, 0, row.vocabulary, static_cast<int32_t>(threadIdx.x), static_cast<int32_t>(blockDim.x), visit);
+__device__ __forceinline__ bool biased(const SampleArgs& a, int64_t row) {
+  return a.bias_start[row] < a.bias_start[row + 1];
+}
+__device__ __forceinline__ bool listed(const SampleArgs& a, int64_t row) {
+  return a.allow_start[row] < a.allow_start[row + 1];
+}
+// Whether a row's logits are written anew.
+__device__ __forceinline__ bool altered(const SampleArgs& a, int64_t row) {
+  return penalised(a, row) || biased(a, row) || listed(a, row);
+}
+
+__device__ __forceinline__ bool drawn(const SampleArgs& a, int64_t row) {
+  return a.forced[row] < 0 && a.temperature[row] > 0;
+}
+// Whether top-k or min-p leave tokens out.
+__device__ __forceinline__ bool bounded(const SampleArgs& a, int64_t row) {
+  return a.min_p[row] > 0 || (a.top_k[row] > 0 && a.top_k[row] < a.logits.cols);
 }
 
 // ---- over a warp ----------------------------------------------------------------------------------------------------------
@@ -106,6 +105,49 @@ __device__ __forceinline__ uint64_t warp_prefix(uint64_t x) {
     if (lane >= step) x += before;
   }
   return x;
+}
+
+// Logits of a row, and of each chunk of them the greatest: what no token of a chunk can matter for is not read.
+struct Row {
+  const float* logits;
+  const float* tops;  // [chunks]
+  int32_t vocabulary;
+  int32_t chunks;
+  bool vector;  // rows begin at multiples of 16 bytes
+};
+
+// By a warp: visit(token, logit) for all tokens of those among chunks begin, begin + step, ... < end whose greatest logit is wanted.
+template <typename Wanted, typename Visit>
+__device__ __forceinline__ void visit_chunks(const Row& row, int32_t begin, int32_t end, int32_t step,
+                                             const Wanted& wanted, const Visit& visit) {
+  const int32_t lane = static_cast<int32_t>(threadIdx.x) % kWarp;
+  for (int32_t base = begin; base < end; base += kWarp * step) {
+    const int32_t mine = base + lane * step;
+    uint32_t left = ballot(mine < end && wanted(row.tops[mine]));
+    while (left != 0) {
+      int32_t i[2];
+      float x[2][4];
+#pragma unroll
+      for (int j = 0; j < 2; ++j) {
+        const int32_t chunk = base + (__ffs(static_cast<int>(left)) - 1) * step;
+        i[j] = left != 0 ? chunk * kChunk + 4 * lane : row.vocabulary;
+        left &= left - 1;
+        load_logits(x[j], row.logits, i[j], row.vocabulary, row.vector);
+      }
+#pragma unroll
+      for (int j = 0; j < 2; ++j) {
+#pragma unroll
+        for (int k = 0; k < 4; ++k)
+          if (i[j] + k < row.vocabulary) visit(i[j] + k, x[j][k]);
+      }
+    }
+  }
+}
+// By a block, over the whole row.
+template <typename Wanted, typename Visit>
+__device__ __forceinline__ void visit_row(const Row& row, const Wanted& wanted, const Visit& visit) {
+  visit_chunks(row, static_cast<int32_t>(threadIdx.x) / kWarp, row.chunks, static_cast<int32_t>(blockDim.x) / kWarp,
+               wanted, visit);
 }
 
 }  // namespace redllm::cuda
