@@ -51,10 +51,13 @@ struct Terms {
   float gain[4], bias[4], before[4];
 };
 
-__device__ __forceinline__ void load_terms(Terms& t, int64_t row, int32_t i, const NormParams& p) {
-  for (int j = 0; j < 4; ++j) t.gain[j] = 1, t.bias[j] = 0, t.before[j] = 0;
+__device__ __forceinline__ void load_weights(Terms& t, int32_t i, const NormParams& p) {
+  for (int j = 0; j < 4; ++j) t.gain[j] = 1, t.bias[j] = 0;
   if (p.a.gain != nullptr) load_piece(t.gain, p.a.gain, i, p);
   if (p.a.bias != nullptr) load_piece(t.bias, p.a.bias, i, p);
+}
+__device__ __forceinline__ void load_before(Terms& t, int64_t row, int32_t i, const NormParams& p) {
+  for (int j = 0; j < 4; ++j) t.before[j] = 0;
   if (p.a.accumulate) load_piece(t.before, static_cast<const float*>(p.a.out.data) + row * p.a.out.cols, i, p);
 }
 
@@ -68,7 +71,6 @@ __device__ __forceinline__ void finish_piece(const float (&x)[4], const Terms& t
 }
 
 __global__ void __launch_bounds__(kMaxThreads) norm_kernel(const NormParams p) {
-  await_earlier_launches();
   const NormArgs& a = p.a;
   const int32_t width = static_cast<int32_t>(a.x.cols), step = p.warps * kWarp * 4;
   const int threads = p.warps * kWarp, group = static_cast<int>(threadIdx.x) / threads;
@@ -83,12 +85,15 @@ __global__ void __launch_bounds__(kMaxThreads) norm_kernel(const NormParams p) {
     i < p.kept ? load_four(piece, kept + (i - kHeld * step)) : load_piece(piece, x, i, p);
   };
 
-  float held[kHeld][4] = {};
   Terms terms[kHeld];
+  for (int j = 0; j < kHeld; ++j)
+    if (first + j * step < width) load_weights(terms[j], first + j * step, p);
+  await_earlier_launches();
+  float held[kHeld][4] = {};
   for (int j = 0; j < kHeld; ++j)
     if (there && first + j * step < width) load_piece(held[j], x, first + j * step, p);
   for (int j = 0; j < kHeld; ++j)
-    if (there && first + j * step < width) load_terms(terms[j], row, first + j * step, p);
+    if (there && first + j * step < width) load_before(terms[j], row, first + j * step, p);
   for (int32_t i = rest; i < p.kept; i += step) {
     float piece[4];
     load_piece(piece, x, i, p);
@@ -129,7 +134,8 @@ __global__ void __launch_bounds__(kMaxThreads) norm_kernel(const NormParams p) {
     float piece[4];
     Terms rest_terms;
     load_rest(piece, i);
-    load_terms(rest_terms, row, i, p);
+    load_weights(rest_terms, i, p);
+    load_before(rest_terms, row, i, p);
     finish_piece(piece, rest_terms, scale, row, i, p);
   }
 }
