@@ -233,6 +233,7 @@ class RuntimeObject : public Napi::ObjectWrap<RuntimeObject> {
     return DefineClass(
         env, "NativeRuntime",
         {InstanceAccessor<&RuntimeObject::device>("device"), InstanceAccessor<&RuntimeObject::threads>("threads"),
+         InstanceAccessor<&RuntimeObject::asynchronous>("asynchronous"),
          InstanceMethod<&RuntimeObject::footprint>("footprint"), InstanceMethod<&RuntimeObject::load>("load"),
          InstanceMethod<&RuntimeObject::memory>("memory"), InstanceMethod<&RuntimeObject::free>("free")});
   }
@@ -255,6 +256,10 @@ class RuntimeObject : public Napi::ObjectWrap<RuntimeObject> {
     }
     if (!backend_) throw Napi::Error::New(info.Env(), "the runtime was freed");
     return backend_;
+  }
+
+  Napi::Value asynchronous(const Napi::CallbackInfo& info) {
+    return Napi::Boolean::New(info.Env(), !backend(info)->ops().host_memory);
   }
 
   Napi::Value device(const Napi::CallbackInfo& info) {

@@ -69,6 +69,8 @@ export interface NativeRuntime {
   readonly device: string;
   /** 0: it is not threads that compute. */
   readonly threads: number;
+  /** Whether launch() returns before the step is done: then the next may be launched before it is collected, two at most over all models. */
+  readonly asynchronous: boolean;
   /** Bytes of the device as they are now; 0, 0 on the CPU, where the operating system commits what is touched. */
   memory(): { readonly free: number; readonly total: number };
   footprint(spec: ModelSpec, compute: ComputeType): ModelFootprint;

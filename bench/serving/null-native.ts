@@ -14,6 +14,7 @@ const chosen = 7;
 export class NullRuntime implements NativeRuntime {
   readonly device = 'none';
   readonly threads = 1;
+  readonly asynchronous: boolean = false;
   readonly model = new NullModel();
 
   memory(): { free: number; total: number } {

@@ -35,7 +35,7 @@ export abstract class Stepper {
   }
 }
 
-/** Plan, write, read, finish: ModelRunner.step(). */
+/** Plan, write, read, finish: a step of ModelRunner. */
 export class RunnerStepper extends Stepper {
   readonly #runner: ModelRunner;
 
@@ -53,7 +53,7 @@ export class RunnerStepper extends Stepper {
   }
 
   protected run(): void {
-    this.#runner.step();
+    if (this.#runner.launch()) this.#runner.collect(0);
   }
 
   protected tidy(): void {

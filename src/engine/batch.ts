@@ -45,7 +45,10 @@ export class Batch {
     return { sourceHit: hit };
   }
 
-  /** Takes back everything that a row has; the pages that it filled are the cache's to keep. */
+  /**
+   * Takes back everything that a row has; the pages that it filled are the cache's to keep. A launch under way may still read and
+   * write them: whoever is given them next does so in a later one.
+   */
   release(sequence: Sequence): void {
     this.#caches.prefixes?.extend(sequence);
     this.#caches.prefixes?.detach(sequence);
@@ -55,6 +58,8 @@ export class Batch {
     if (sequence.slot >= 0) this.#freeSlots.push(sequence.slot);
     sequence.slot = -1;
     sequence.historySet = false;
+    sequence.unknown = 0;
+    sequence.life++;
     this.#rows--;
   }
 

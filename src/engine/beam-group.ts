@@ -44,7 +44,8 @@ export class BeamGroup {
   /** Takes in what a beam's sample gave. @returns whether all of this step's are there, so that advance() is due */
   take(sequence: Sequence, results: SampleResults, sample: number): boolean {
     const forced = forcedToken(this.#request.params, sequence.generated.length);
-    this.#rows[this.#live.indexOf(sequence)] = forced >= 0 ? [[forced, 0]] : results.logprobs(sample)!.top;
+    this.#rows[this.#live.indexOf(sequence)] =
+      forced >= 0 ? [[forced, 0]] : results.logprobs(sample, this.#request.alternatives)!.top;
     return this.#rows.length === this.#live.length && this.#live.every((_, beam) => this.#rows[beam] !== undefined);
   }
 

@@ -9,6 +9,7 @@ import type { OpenedRuntime } from '../device.ts';
 import { RedllmError, toPlain } from '../errors.ts';
 import type { NativeRuntime } from '../native.ts';
 import { FairShare } from './fair-share.ts';
+import { Launches } from './launches.ts';
 import { LoadingModel } from './loading-model.ts';
 import { MemoryBudget } from './memory-budget.ts';
 import type { ModelRunner, Shared } from './model-runner.ts';
@@ -44,8 +45,7 @@ export class EngineLoop {
   readonly #toLoad: ModelToLoad[] = [];
   #loading: LoadingModel | null = null;
   #runtime: NativeRuntime | null = null;
-  /** Whose turn it is among the models. */
-  #turn = 0;
+  #launches = new Launches(false);
   #ended = false;
   #sequences: SequenceEvent[] = [];
   #failures: FailureEvent[] = [];
@@ -63,7 +63,7 @@ export class EngineLoop {
     this.#shared = { budget: new MemoryBudget(options.kvMemory ?? cpuKvMemory), fairShare: new FairShare(), now };
   }
 
-  /** Messages, deadlines, a chunk of weights, one step of one model: then one message with all that it brought. */
+  /** Messages, deadlines, a chunk of weights, the results of one step of one model: then one message with all that it brought. */
   turn(): LoopState {
     if (this.#ended) return 'ended';
     try {
@@ -114,6 +114,7 @@ export class EngineLoop {
   #start(): void {
     const { runtime, notice } = this.#openRuntime(this.#options);
     this.#runtime = runtime;
+    this.#launches = new Launches(runtime.asynchronous);
     this.#port.post({ type: 'ready', device: runtime.device, threads: runtime.threads, notice });
   }
 
@@ -161,17 +162,11 @@ export class EngineLoop {
     }
   }
 
-  /** One step of the next model that has something to run. */
+  /** One step of the next model that has something to run; on a device, the one after it is launched first. */
   #step(): boolean {
-    const models = [...this.#models.values()];
-    for (let i = 0; i < models.length; i++) {
-      this.#turn = (this.#turn + 1) % models.length;
-      const events = models[this.#turn]!.step();
-      if (events === null) continue;
-      for (const event of events) this.#sequences.push(event);
-      return true;
-    }
-    return false;
+    const events = this.#launches.turn([...this.#models.values()]);
+    for (const event of events ?? []) this.#sequences.push(event);
+    return events !== null;
   }
 
   /** A chunk of the weights of the model that is being loaded; its failure is its own. */
@@ -224,6 +219,7 @@ export class EngineLoop {
       }
     }
     this.#flush();
+    this.#launches.drain();
     this.checkIdle();
     for (const model of this.#models.values()) model.free();
     this.#loading?.free();

@@ -13,6 +13,7 @@ import { PrefixCache } from './prefix-cache.ts';
 import type { ModelStats, ModelToLoad, SequenceEvent } from './protocol.ts';
 import { Scheduler } from './scheduler.ts';
 import { SourceCache } from './source-cache.ts';
+import type { Step } from './step.ts';
 
 /** What all models of an engine share. */
 export interface Shared {
@@ -34,6 +35,12 @@ export interface ReadyModel {
   readonly steps: StepLimits;
 }
 
+interface Launched {
+  readonly step: Step;
+  /** When it was, by performance.now(). */
+  readonly start: number;
+}
+
 export class ModelRunner {
   readonly name: string;
   readonly footprint: ModelFootprint;
@@ -44,6 +51,8 @@ export class ModelRunner {
   readonly #caches: Caches;
   readonly #native: NativeModel;
   readonly #writer: PlanWriter;
+  /** Steps launched and not collected, oldest first. */
+  readonly #underWay: Launched[] = [];
   #steps = 0;
   #stepTime = 0;
   #encodeStepTime = 0;
@@ -83,19 +92,27 @@ export class ModelRunner {
     this.#writer = new PlanWriter(plan, model.spec, footprint, limits, ready.steps.alternatives);
   }
 
-  /**
-   * One step: schedule, run, take in the results. Launch and collect are apart because a device may run while the next
-   * step is planned; on the CPU launch returns when the step is done, so they follow each other here.
-   * @returns null where there is nothing to run
-   */
-  step(): SequenceEvent[] | null {
+  /** Plans the next step and starts it. False: there is nothing to run, or not before what is under way is collected. */
+  launch(): boolean {
     const step = this.scheduler.next();
-    if (step === null) return null;
+    if (step === null) return false;
     this.#writer.write(step);
-    const start = performance.now();
+    this.#underWay.push({ step, start: performance.now() });
     this.#native.launch();
+    this.scheduler.launched();
+    return true;
+  }
+
+  /**
+   * Waits for the oldest step under way and takes in its results.
+   * @param since when the device had done what it was given before, by performance.now()
+   * @returns what it brought, and when the results came
+   */
+  collect(since: number): { readonly events: SequenceEvent[]; readonly at: number } {
+    const { step, start } = this.#underWay.shift()!;
     this.#native.collect();
-    const seconds = (performance.now() - start) / 1000;
+    const at = performance.now();
+    const seconds = (at - Math.max(start, since)) / 1000;
     this.#steps++;
     this.#stepTime += seconds;
     if (step.sources.length > 0) {
@@ -108,7 +125,7 @@ export class ModelRunner {
       this.#sourcesEncoded++;
       this.#sourceTokens += source.tokens.length;
     }
-    return this.scheduler.finishStep(this.#writer);
+    return { events: this.scheduler.finishStep(this.#writer), at };
   }
 
   stats(): ModelStats {

@@ -150,12 +150,11 @@ export class PlanWriter implements SampleResults {
       sample += scored;
       if (!sampled) continue;
       const { params } = sequence.request;
-      const generated = sequence.generated.length;
       fits(sample + 1, plan.sampleToken, 'samples');
       plan.sampleToken[sample] = plan.rowStart[i + 1]! - 1;
       plan.sampleSlot[sample] = sequence.slot;
-      plan.step[sample] = generated;
-      plan.forced[sample] = forcedToken(params, generated);
+      plan.step[sample] = sequence.made;
+      plan.forced[sample] = forcedToken(params, sequence.made);
       if (this.#sampled[sample] !== sequence.serial) this.#writeParams(sample, sequence);
       this.#writeAllowed(sample, params.allowedTokens);
       this.#writeBias(sample++, sequence);
@@ -212,7 +211,7 @@ export class PlanWriter implements SampleResults {
     const plan = this.#plan;
     const { params } = sequence.request;
     let at = plan.biasStart[sample]!;
-    if (!hasBans(params, sequence.generated.length) && params.logitBias.length === 0) {
+    if (!hasBans(params, sequence.made) && params.logitBias.length === 0) {
       plan.biasStart[sample + 1] = at;
       return;
     }
@@ -220,7 +219,7 @@ export class PlanWriter implements SampleResults {
       plan.biasTokens[at] = token;
       plan.biasValues[at++] = bias;
     }
-    for (const bans of [bannedTokens(params, sequence.generated), this.#ngrams.of(sequence)]) {
+    for (const bans of [bannedTokens(params, sequence.generated, sequence.made), this.#ngrams.of(sequence)]) {
       for (const token of bans) {
         plan.biasTokens[at] = token;
         plan.biasValues[at++] = Number.NEGATIVE_INFINITY;
@@ -255,10 +254,9 @@ export class PlanWriter implements SampleResults {
     return this.#plan.outToken[sample]!;
   }
 
-  logprobs(sample: number): TokenLogprobs | undefined {
-    const plan = this.#plan;
-    const asked = plan.alternatives[sample]!;
+  logprobs(sample: number, asked: number): TokenLogprobs | undefined {
     if (asked < 0) return undefined;
+    const plan = this.#plan;
     const top: [number, number][] = [];
     const first = sample * this.#alternatives;
     for (let k = first; k < first + asked; k++) {

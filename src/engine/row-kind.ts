@@ -15,12 +15,12 @@ export function promptKind(tokens: number, whole: boolean): RowKind {
   return tokens <= shortPrompt && !whole ? 'decode' : 'prefill';
 }
 
-/** Of token `index` of a sequence. */
-export function kindOf({ request: { prompt } }: Sequence, index: number, wholePrompts: boolean): RowKind {
-  return index < prompt.length ? promptKind(prompt.length, wholePrompts) : 'decode';
-}
-
-/** Where the tokens of its kind end that go on from token `index`: a row never has tokens of both kinds. */
-export function kindEnd(sequence: Sequence, index: number, wholePrompts: boolean): number {
-  return kindOf(sequence, index, wholePrompts) === 'prefill' ? sequence.request.prompt.length : sequence.length;
+/** The kind of token `index` of a sequence, and where the tokens that go on from it in the same kind end: a row has none of both. */
+export function stretchAt(
+  { request: { prompt }, length }: Sequence,
+  index: number,
+  wholePrompts: boolean,
+): { readonly kind: RowKind; readonly end: number } {
+  const kind = index < prompt.length ? promptKind(prompt.length, wholePrompts) : 'decode';
+  return { kind, end: kind === 'prefill' ? prompt.length : length };
 }

@@ -3,7 +3,7 @@ import type { Caches } from './caches.ts';
 import type { EncoderRuns } from './encoder-runs.ts';
 import type { ModelLimits } from './limits.ts';
 import type { PageTables } from './page-tables.ts';
-import { kindEnd, kindOf } from './row-kind.ts';
+import { type RowKind, stretchAt } from './row-kind.ts';
 import { firstQueryNeeded, scoresOf, tokensWithin } from './scoring.ts';
 import type { Request, Sequence } from './sequence.ts';
 import type { Step } from './step.ts';
@@ -28,7 +28,7 @@ export class RowPlanner {
     if (request.beams !== null && !request.beams.ready) return true;
     for (const sequence of request.sequences) {
       if (sequence.finish !== null || sequence.dormant || !sequence.decoding) continue;
-      if (!this.#addRow(step, sequence, 1)) return false;
+      if (!this.#addRow(step, sequence, 1, 'decode')) return false;
     }
     return true;
   }
@@ -46,16 +46,17 @@ export class RowPlanner {
       if (finish !== null || dormant || decoding || this.#waitsForLeader(sequence)) continue;
       this.#attach(sequence);
       // Beams decode together: one that is computed anew waits before its last token for the others.
-      const left = sequence.pending - (request.beams !== null && sequence.generated.length > 0 ? 1 : 0);
+      const left = sequence.pending - (request.beams !== null && sequence.made > 0 ? 1 : 0);
       // What follows a prompt that is computed anew runs in the next step: it is of the other kind.
-      const due = Math.min(left, kindEnd(sequence, sequence.computed, limits.wholePrompts) - sequence.computed);
+      const { kind, end } = stretchAt(sequence, sequence.computed, limits.wholePrompts);
+      const due = Math.min(left, end - sequence.computed);
       if (due === 0) continue;
       // What sees each other is computed whole; what follows it can be cut.
       const prefix = limits.wholePrompts ? Math.max(0, request.prefix - sequence.computed) : 0;
       if (prefix > 0 && !step.fitsWhole(prefix)) return false;
       const wanted = Math.max(prefix, Math.min(due, step.left));
       const count = tokensWithin(sequence, wanted, step.scores);
-      if (count <= 0 || count < prefix || !this.#addRow(step, sequence, count)) return false;
+      if (count <= 0 || count < prefix || !this.#addRow(step, sequence, count, kind)) return false;
       step.filling = true;
       if (count < due) return false;
     }
@@ -68,10 +69,10 @@ export class RowPlanner {
    */
   #waitsForLeader(sequence: Sequence): boolean {
     const { request } = sequence;
-    if (request.sequences.length === 1 || sequence.attached || sequence.generated.length > 0) return false;
+    if (request.sequences.length === 1 || sequence.attached || sequence.made > 0) return false;
     if (this.#parts.caches.prefixes === null || request.prompt.length <= this.#parts.limits.pageTokens) return false;
     const leader = request.sequences.find(({ finish }) => finish === null)!;
-    return leader !== sequence && leader.generated.length === 0;
+    return leader !== sequence && leader.made === 0;
   }
 
   #attach(sequence: Sequence): void {
@@ -85,10 +86,9 @@ export class RowPlanner {
   }
 
   /** False: there is no memory for it. */
-  #addRow(step: Step, sequence: Sequence, count: number): boolean {
-    const { limits, tables, now } = this.#parts;
+  #addRow(step: Step, sequence: Sequence, count: number, kind: RowKind): boolean {
+    const { tables, now } = this.#parts;
     const start = sequence.computed;
-    const kind = kindOf(sequence, start, limits.wholePrompts);
     const sampled = start + count === sequence.length;
     const scored = sequence.request.scored > 0 ? scoresOf(sequence, start, count) : 0;
     const history = sampled && sequence.slot >= 0 && !sequence.historySet ? sequence.length : 0;
@@ -100,7 +100,8 @@ export class RowPlanner {
     step.histories -= history;
     step.left -= count;
     step.scores -= scored;
-    step.rows.push({ sequence, kind, start, count, sampled, scored });
+    step.rows.push({ sequence, life: sequence.life, kind, start, count, sampled, scored });
+    if (sampled && sequence.request.needsTokens) step.awaited = true;
     sequence.request.started ??= now();
     return true;
   }

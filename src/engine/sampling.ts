@@ -22,6 +22,11 @@ export function usesPenalties(params: SamplingParams): boolean {
   return params.repetitionPenalty !== 1 || params.presencePenalty !== 0 || params.frequencyPenalty !== 0;
 }
 
+/** Whether what may come next depends on which tokens came before, beyond what native code counts by itself. */
+export function needsTokens({ beam, badWords, noRepeatNgram }: SamplingParams): boolean {
+  return beam !== null || noRepeatNgram > 0 || badWords.some(word => word.length > 1);
+}
+
 /**
  * The token that must come after `generated` others, or -1; where that is no allowed token, there is none. Where one token is both
  * the first and the last, last wins.
@@ -47,9 +52,14 @@ export function hasBans({ minTokens, badWords, noRepeatNgram }: SamplingParams, 
 /**
  * Tokens that may not come after those that were generated: the ones that would end the answer before minTokens, and the last of
  * each bad word whose others were generated last. (Those of noRepeatNgram are NgramBans' to know.)
+ * @param made how many there are; more than `generated` where some are not known (needsTokens)
  */
-export function* bannedTokens(params: SamplingParams, generated: readonly number[]): Iterable<number> {
-  if (generated.length < params.minTokens) yield* params.stopTokens;
+export function* bannedTokens(
+  params: SamplingParams,
+  generated: readonly number[],
+  made = generated.length,
+): Iterable<number> {
+  if (made < params.minTokens) yield* params.stopTokens;
   for (const word of params.badWords) {
     const start = generated.length - (word.length - 1);
     if (start < 0) continue;

@@ -1,6 +1,11 @@
 /**
  * Which rows run in a step, and what becomes of what they sampled. No I/O and no clock of its own: three calls a step: next(),
- * the step itself, finishStep().
+ * launched(), finishStep().
+ *
+ * A step may be planned before the one before it is finished: all but the tokens that a step chooses is certain once it is
+ * launched, and where such a token comes next the plan says which sample it is. A row that turns out to have no business there
+ * (its sequence ended with that token, or was cancelled or preempted since) is thrown away when the step is finished. What it
+ * had may be given to others at once, as launches run in order: who gets it reads and writes it in a later one.
  *
  * Order: every decoding row first, one token each; then, in the order of their turns (fair-share.ts), what admitted requests have
  * left to compute before they decode, and waiting requests as long as tokens, rows and memory last. What does not fit holds
@@ -27,7 +32,7 @@ import { checkRequest } from './request-check.ts';
 import { RowPlanner } from './row-planner.ts';
 import { Request, type Sequence } from './sequence.ts';
 import { cancelledEvent, type SampleResults, scoreEvent, tokenEvent } from './sequence-events.ts';
-import { Step, type StepRow } from './step.ts';
+import { Step } from './step.ts';
 
 export interface SchedulerParts {
   readonly limits: ModelLimits;
@@ -48,8 +53,10 @@ export class Scheduler implements MemoryOwner {
   readonly #encoder: EncoderRuns;
   readonly #rows: RowPlanner;
   #admitted: number[] = [];
-  /** The step that is being planned, or under way. */
+  /** The step that is being planned. */
   #step: Step | null = null;
+  /** Those that were launched and are not finished, oldest first. */
+  readonly #underWay: Step[] = [];
   #promptTokens = 0;
   #generatedTokens = 0;
   #preemptions = 0;
@@ -118,8 +125,9 @@ export class Scheduler implements MemoryOwner {
 
   // ---- a step -------------------------------------------------------------------------------------------------------------
 
-  /** The next step, or null where nothing can run. After it, finishStep() must be called before anything else. */
+  /** The next step, or null where nothing can run before what is under way is finished. After it, launched() is called before anything else. */
   next(): Step | null {
+    for (const { awaited } of this.#underWay) if (awaited) return null;
     // Planning may itself change what is left to do: a beam that finds all its tokens cached is ready to decode, one that has no memory
     // for a copy is to be computed anew. Where nothing else came of it, that is planned now.
     return this.#plan() ?? (this.running > 0 ? this.#plan() : null);
@@ -145,7 +153,7 @@ export class Scheduler implements MemoryOwner {
       const request = this.#open.waiting.first;
       fits = this.#admit(request) && this.#rows.fill(step, request);
     }
-    if (!inOrder(step.rows)) step.rows.sort(compareRows);
+    step.arrange();
     if (step.empty) {
       tables.copied(step.copies);
       this.#step = null;
@@ -153,31 +161,49 @@ export class Scheduler implements MemoryOwner {
     return this.#step;
   }
 
-  /** Takes in what the step's samples gave, in the plan's order. @returns events for the requests' owners */
-  finishStep(results: SampleResults): SequenceEvent[] {
-    const { caches, tables, now } = this.#parts;
+  /** The planned step was launched: what comes after it may count on all that it does. */
+  launched(): void {
+    const { caches, tables } = this.#parts;
     const step = this.#step;
-    if (step === null) throw new Error('scheduler: a step is finished that was not planned');
+    if (step === null) throw new Error('scheduler: a step was launched that was not planned');
     this.#step = null;
+    this.#underWay.push(step);
     this.#encoder.finish(step.sources);
     tables.copied(step.copies);
-    const events: SequenceEvent[] = [];
     let sample = 0;
     for (const { sequence, start, count, sampled, scored } of step.rows) {
       sequence.computed += count;
       // Prompts are shared as soon as they are there; answers, which cost a decode step the time, when they leave (batch.ts).
       if (start < sequence.request.prompt.length) caches.prefixes?.extend(sequence);
-      if (scored > 0) {
-        const samples = { first: sample, count: scored };
-        events.push(this.#finishing(sequence, scoreEvent(sequence, results, samples, now)));
-      }
       sample += scored;
       if (!sampled) continue;
+      sequence.unknown++;
+      sequence.sample = sample++;
+    }
+  }
+
+  /** Takes in what the samples of the oldest step under way gave, in the plan's order. @returns events for the requests' owners */
+  finishStep(results: SampleResults): SequenceEvent[] {
+    const { now } = this.#parts;
+    const step = this.#underWay.shift();
+    if (step === undefined) throw new Error('scheduler: a step is finished that was not launched');
+    const events: SequenceEvent[] = [];
+    let next = 0;
+    for (const { sequence, life, sampled, scored } of step.rows) {
+      const first = next;
+      next += scored + (sampled ? 1 : 0);
+      if (sequence.life !== life) continue;
+      if (scored > 0) {
+        const samples = { first, count: scored };
+        events.push(this.#finishing(sequence, scoreEvent(sequence, results, samples, now)));
+      }
+      if (!sampled) continue;
+      const sample = first + scored;
       const { beams } = sequence.request;
+      sequence.unknown--;
       if (beams === null) events.push(this.#finishing(sequence, tokenEvent(sequence, results, sample, now)));
       else if (beams.take(sequence, results, sample)) this.#advance(sequence.request, beams, events);
       this.#generatedTokens++;
-      sample++;
     }
     return events;
   }
@@ -226,7 +252,7 @@ export class Scheduler implements MemoryOwner {
     return pages + this.#batch.rows * tables.groups;
   }
 
-  /** Ends a request, or one of its answers, between steps (all of them where they are beams'); its pages are free or cached when this returns. */
+  /** Ends a request, or one of its answers (all of them where they are beams'); its pages are free or cached when this returns. */
   cancel(id: number, index?: number): SequenceEvent[] {
     const request = this.#open.get(id);
     if (request === undefined) return [];
@@ -318,19 +344,4 @@ export class Scheduler implements MemoryOwner {
     this.#parts.caches.checkIdle();
     this.#parts.pool.checkIdle();
   }
-}
-
-function inOrder(rows: readonly StepRow[]): boolean {
-  for (let i = 1; i < rows.length; i++) if (compareRows(rows[i - 1]!, rows[i]!) > 0) return false;
-  return true;
-}
-
-/** By kind, as the plan has them; then by source: attention reads its keys once for rows that stand side by side. */
-function compareRows(a: StepRow, b: StepRow): number {
-  if (a.kind !== b.kind) return a.kind === 'decode' ? -1 : 1;
-  return sourceOf(a) - sourceOf(b);
-}
-
-function sourceOf({ sequence }: StepRow): number {
-  return sequence.request.source?.order ?? -1;
 }

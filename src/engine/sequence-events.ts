@@ -5,8 +5,8 @@ import type { Request, Sequence } from './sequence.ts';
 /** What the samples of a step gave, in the order of the plan: row by row, the scores before the new token. */
 export interface SampleResults {
   token(sample: number): number;
-  /** undefined: they were not asked for. */
-  logprobs(sample: number): TokenLogprobs | undefined;
+  /** With so many alternatives. undefined: less than none were asked for. */
+  logprobs(sample: number, asked: number): TokenLogprobs | undefined;
 }
 
 /** The sequence goes on by a token; where the event has a finish, it ends with it. @param now milliseconds, as clock.ts has them */
@@ -18,7 +18,7 @@ export function tokenEvent(
 ): SequenceEvent {
   const { request } = sequence;
   const token = results.token(sample);
-  const logprobs = results.logprobs(sample);
+  const logprobs = results.logprobs(sample, request.alternatives);
   const { params, stopTokens } = request;
   sequence.generated.push(token);
   const full = sequence.generated.length >= params.maxTokens;
@@ -54,7 +54,7 @@ export function scoreEvent(
     id: request.id,
     index: sequence.index,
     tokens: [],
-    scores: Array.from({ length: count }, (_, i) => results.logprobs(first + i)!),
+    scores: Array.from({ length: count }, (_, i) => results.logprobs(first + i, request.params.logprobs)!),
     ...(done && { finish: 'length' }),
     ...firstEvent(request, now),
   };

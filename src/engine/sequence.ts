@@ -4,7 +4,7 @@ import { beamCandidates } from './beam-search.ts';
 import type { Turn } from './fair-share.ts';
 import type { PrefixPlace } from './prefix-cache.ts';
 import { type FinishReason, rowsOf, type SamplingParams, type SubmitMessage } from './protocol.ts';
-import { sequenceSeed, usesPenalties } from './sampling.ts';
+import { needsTokens, sequenceSeed, usesPenalties } from './sampling.ts';
 import { type Source, type SourceKey, sourceKey } from './source-cache.ts';
 
 let serials = 0;
@@ -17,8 +17,14 @@ export class Sequence {
   /** Which of the request's sequences: of its answers, or rows of its beams. */
   readonly index: number;
   readonly seed: readonly [low: number, high: number];
-  /** What it has generated. */
+  /** What it has generated, as far as that is known. */
   generated: number[] = [];
+  /** Tokens that launches under way are choosing: they follow what is known. */
+  unknown = 0;
+  /** Which sample of the last launch chooses the last of them. */
+  sample = -1;
+  /** How often all it had was taken back: samples of an earlier life are not its own. */
+  life = 0;
   /** Whether no live beam of its request's search is here: it has no tokens and no pages. */
   dormant = false;
   /** How many of its tokens, prompt first, have their keys and values in pages. */
@@ -47,24 +53,30 @@ export class Sequence {
     this.seed = sequenceSeed(request.params.seed, index);
   }
 
+  /** Tokens that it has generated, unknown ones included. */
+  get made(): number {
+    return this.generated.length + this.unknown;
+  }
+
   /** Prompt and generated tokens together. */
   get length(): number {
-    return this.request.prompt.length + this.generated.length;
+    return this.request.prompt.length + this.made;
   }
 
   /** Tokens whose keys and values are still to be computed: not the last one where nothing follows it. */
   get pending(): number {
-    return this.length - (this.request.params.maxTokens === 0 ? 1 : 0) - this.computed;
+    return this.length - (this.made >= this.request.params.maxTokens ? 1 : 0) - this.computed;
   }
 
   /** Whether only the token it generated last is left to compute. */
   get decoding(): boolean {
-    return this.generated.length > 0 && this.pending === 1;
+    return this.made > 0 && this.pending === 1;
   }
 
+  /** ~sample where it is not known yet: as the plan says it. */
   token(index: number): number {
     const { prompt } = this.request;
-    return index < prompt.length ? prompt[index]! : this.generated[index - prompt.length]!;
+    return index < prompt.length ? prompt[index]! : (this.generated[index - prompt.length] ?? ~this.sample);
   }
 }
 
@@ -77,6 +89,8 @@ export class Request {
   readonly scored: number;
   readonly params: SamplingParams;
   readonly penalties: boolean;
+  /** Whether what may come next is worked out from the tokens themselves, so that no step goes on from one that is not known. */
+  readonly needsTokens: boolean;
   /** Most probable tokens to report with each sample: those asked for, or a beam's candidates; -1: no log-probabilities. */
   readonly alternatives: number;
   readonly stopTokens: ReadonlySet<number>;
@@ -117,6 +131,7 @@ export class Request {
     this.params = message.params;
     this.penalties = usesPenalties(message.params);
     this.stopTokens = new Set(message.params.stopTokens);
+    this.needsTokens = needsTokens(message.params);
     const { beam, logprobs } = message.params;
     this.alternatives = beam === null ? logprobs : beamCandidates(beam.width, this.stopTokens.size);
     this.arrival = arrival;

@@ -7,6 +7,8 @@ import type { Request, Sequence } from './sequence.ts';
 
 export interface StepRow {
   readonly sequence: Sequence;
+  /** The sequence's, when it was planned. */
+  readonly life: number;
   /** Of all its tokens. */
   readonly kind: RowKind;
   /** Its tokens [start, start + count) are computed in this step. */
@@ -31,6 +33,8 @@ export class Step {
   histories: number;
   /** Whether anything but decode rows is planned. */
   filling = false;
+  /** Whether it samples for a row that needs the token itself to go on: the next step is planned when it is known. */
+  awaited = false;
 
   constructor(limits: ModelLimits) {
     this.left = limits.batchTokens;
@@ -47,6 +51,19 @@ export class Step {
     return tokens <= this.left || !this.filling;
   }
 
+  /** Puts its rows in the order of a plan: by kind; then by source, as attention reads its keys once for rows that stand side by side. */
+  arrange(): void {
+    let before = Number.NEGATIVE_INFINITY;
+    for (let i = 0; i < this.rows.length; i++) {
+      const place = placeOf(this.rows[i]!);
+      if (place < before) {
+        this.rows.sort((a, b) => placeOf(a) - placeOf(b));
+        return;
+      }
+      before = place;
+    }
+  }
+
   /**
    * Takes out what it was to run for a request that has left the batch, in place: whoever asked for its memory is adding to the
    * step. What it took of the room is not given back.
@@ -57,6 +74,10 @@ export class Step {
     filter(this.sources, ({ source }) => source.readers > 0);
     return filter(this.copies, copy => copy.request !== request);
   }
+}
+
+function placeOf({ kind, sequence }: StepRow): number {
+  return (sequence.request.source?.order ?? -1) + (kind === 'decode' ? 0 : 2 ** 40);
 }
 
 /** Keeps those that are wanted, in place. @returns the others */
