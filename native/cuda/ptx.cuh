@@ -95,6 +95,12 @@ __device__ __forceinline__ void await_earlier_launches() {
 #endif
 }
 
+// x, of which the compiler knows nothing: what a loop works out from it is not worked out before the loop, and kept in registers.
+__device__ __forceinline__ int32_t opaque(int32_t x) {
+  asm volatile("" : "+r"(x));
+  return x;
+}
+
 // ---- memory -------------------------------------------------------------------------------------------------------------
 
 // 16 bytes that are read once: past the first-level cache, and in 256-byte pieces into the second. Read-only for the whole kernel.

@@ -80,6 +80,10 @@ inline int32_t atomic_min(int32_t* at, int32_t value) {
   return emu::atomic_update<int32_t>(at, value, [](int32_t value, int32_t before) { return value < before; });
 }
 
+inline int32_t opaque(int32_t x) {
+  return x;
+}
+
 // ---- memory -------------------------------------------------------------------------------------------------------------
 
 inline uint4 load_stream(const void* from, const emu::Site& at = emu::Site::current()) {

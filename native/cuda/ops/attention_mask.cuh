@@ -1,0 +1,112 @@
+// Which keys the queries of a block see: two integers a query, and what they have in common over the rows of a warp, so that a tile
+// of keys is left out, taken whole, or compared key by key.
+#pragma once
+
+#include "cuda/ops/attention_params.cuh"
+
+namespace redllm::cuda {
+
+constexpr int kQueryRows = 128;  // of a block
+constexpr int kQueryWarps = 8;   // at most
+constexpr int kTileKeys = 64;    // tiles of keys lie at absolute multiples of it
+
+// Of the rows of a warp, in one segment.
+struct alignas(16) WarpLimits {
+  int32_t left, right;                // keys outside are seen by none
+  int32_t common_left, common_right;  // keys inside are seen by all
+};
+
+// What a block works on. In shared memory: registers are for fragments.
+struct QueryState {
+  int32_t head, kv_head;
+  int32_t table[2];  // where the sequence's pages start in those of each segment
+  int32_t first_token;
+  int32_t rows;                 // that exist
+  int32_t selected;             // the row that alone is computed; -1: all
+  int32_t low[2], high[2];      // keys outside are seen by none that is computed
+  int32_t left[2][kQueryRows];  // of each segment; INT_MAX and 0 where a query sees nothing
+  int32_t right[2][kQueryRows];
+  int32_t index[kQueryRows];  // query_index
+  WarpLimits limits[2][kQueryWarps];
+  int32_t least_index[kQueryWarps];
+  int32_t greatest_index[kQueryWarps];
+  int32_t spoilt[kQueryRows];  // rows to be computed once more (attention_prefill.cu)
+  int32_t any_spoilt;
+};
+
+__device__ __forceinline__ int32_t warp_min(int32_t x) {
+#pragma unroll
+  for (int mask = kWarp / 2; mask > 0; mask /= 2) x = min(x, shuffle_xor(x, mask));
+  return x;
+}
+
+__device__ __forceinline__ int32_t warp_max(int32_t x) {
+#pragma unroll
+  for (int mask = kWarp / 2; mask > 0; mask /= 2) x = max(x, shuffle_xor(x, mask));
+  return x;
+}
+
+// Each warp writes what its own rows see. Row r of the block is token first_token + r; rows from `rows` on do not exist: in a warp
+// with others they stand for the last one, a warp of nothing else sees nothing.
+template <int kWarpRows>
+__device__ __forceinline__ void note_queries(const AttentionParams& p, int32_t sequence, int32_t head,
+                                             int32_t first_token, int32_t rows, QueryState& state) {
+  const int warp = threadIdx.x / kWarp, row = warp * kWarpRows + threadIdx.x % kWarp % kWarpRows;
+  const bool exists = warp * kWarpRows < rows;
+  const int64_t token = first_token + min(row, rows - 1);
+#pragma unroll
+  for (int s = 0; s < 2; ++s) {
+    if (s >= p.segments) break;
+    int32_t left = exists ? max(0, p.segment[s].left[token]) : 0;
+    int32_t right = exists ? p.segment[s].right[token] : 0;
+    if (left >= right) {
+      left = INT_MAX;
+      right = 0;
+    }
+    const WarpLimits limits = {warp_min(left), warp_max(right), warp_max(left), warp_min(right)};
+    state.left[s][row] = left;
+    state.right[s][row] = right;
+    if (threadIdx.x % kWarp == 0) state.limits[s][warp] = limits;
+  }
+  if (p.bias != nullptr) {
+    const int32_t index = p.query_index[token];
+    const int32_t least = warp_min(index), greatest = warp_max(index);
+    state.index[row] = index;
+    if (threadIdx.x % kWarp == 0) {
+      state.least_index[warp] = least;
+      state.greatest_index[warp] = greatest;
+    }
+  }
+  state.spoilt[row] = 0;
+  if (threadIdx.x == 0) {
+    state.head = head;
+    state.kv_head = head / p.shared;
+    for (int s = 0; s < p.segments; ++s)
+      state.table[s] = (s == 0 ? p.segment[0].page_start : p.segment[1].page_start)[sequence];
+    state.first_token = first_token;
+    state.rows = rows;
+    state.selected = -1;
+    state.any_spoilt = 0;
+  }
+}
+
+// Of all warps, or of the selected row. By one thread, between barriers.
+template <int kWarps>
+__device__ __forceinline__ void note_range(QueryState& state, int32_t segments) {
+  for (int32_t s = 0; s < segments; ++s) {
+    int32_t low = INT_MAX, high = 0;
+    if (state.selected >= 0) {
+      low = state.left[s][state.selected];
+      high = state.right[s][state.selected];
+    } else {
+      for (int w = 0; w < kWarps; ++w) {
+        low = min(low, state.limits[s][w].left);
+        high = max(high, state.limits[s][w].right);
+      }
+    }
+    state.low[s] = low;
+    state.high[s] = high;
+  }
+}
+
+}  // namespace redllm::cuda

@@ -1,0 +1,281 @@
+// Fused attention for ragged batches over pages (FlashAttention-2, arXiv 2307.08691): a block takes 128 queries of one head and one
+// sequence, keeps their softmax and outputs in registers, and walks over the keys that any of them sees, a tile at a time.
+//
+// Copies overlap arithmetic: V of a tile is fetched while its scores are computed, K of the next while the softmax and the product
+// with V are. Blocks of one multiprocessor cover what is left.
+//
+// A weight of exactly 0 times a V that is not finite is not 0. Keys that no query of the block sees are zeros in shared memory; where
+// one query sees such a V and its neighbour does not, the neighbour's output is spoilt, and the block computes each such row once
+// more with nothing but its own keys in shared memory.
+#include "cuda/ops/attention_prefill.cuh"
+
+#include "cuda/ops/attention_softmax.cuh"
+#include "cuda/ops/attention_tile.cuh"
+
+namespace redllm::cuda {
+
+namespace {
+
+// 32 rows a warp halve the shared memory that an mma reads; at 256 elements a head, their outputs no longer fit the registers.
+template <int D>
+struct PrefillShape {
+  static constexpr int kRowTiles = D <= 128 ? 2 : 1;  // of 16 rows, a warp
+  static constexpr int kWarpRows = 16 * kRowTiles;
+  static constexpr int kThreads = kQueryRows / kWarpRows * kWarp;
+  static constexpr int kBlocks = D == 32 ? 3 : D <= 128 ? 2 : 1;  // of a multiprocessor
+  static constexpr int kQueryBytes = kQueryRows * D * 2;
+  static constexpr int kTileBytes = kTileKeys * D * 2;
+  static constexpr int kSharedBytes = kQueryBytes + 2 * kTileBytes + static_cast<int>(sizeof(QueryState));
+};
+
+// The block's queries to shared memory, rounded to bf16; zeros where there is none.
+template <int D, int kThreads>
+__device__ __forceinline__ void load_queries(const AttentionParams& p, char* to, int64_t first_token, int32_t rows,
+                                             int32_t head) {
+  constexpr int kChunks = D / 8;
+  const int64_t width = int64_t{p.heads} * p.head_dim;
+  const float* from = p.q + first_token * width + int64_t{head} * p.head_dim;
+#pragma unroll 4
+  for (int i = threadIdx.x; i < kQueryRows * kChunks; i += kThreads) {
+    const int row = i / kChunks, chunk = i % kChunks;
+    uint4 packed = make_uint4(0, 0, 0, 0);
+    if (row < rows && chunk * 8 < p.head_dim) {
+      const float4* at = reinterpret_cast<const float4*>(from + row * width + chunk * 8);
+      const float4 a = at[0], b = at[1];
+      packed.x = pack_bf16(a.x * p.q_sign, a.y * p.q_sign);
+      packed.y = pack_bf16(a.z * p.q_sign, a.w * p.q_sign);
+      packed.z = pack_bf16(b.x * p.q_sign, b.y * p.q_sign);
+      packed.w = pack_bf16(b.z * p.q_sign, b.w * p.q_sign);
+    }
+    *reinterpret_cast<uint4*>(to + tile_offset<D>(row, chunk)) = packed;
+  }
+}
+
+// Of a row, from the lane's own elements: all four lanes get the sum over the row.
+__device__ __forceinline__ float sum_lanes(float x) {
+  x += shuffle_xor(x, 1);
+  return x + shuffle_xor(x, 2);
+}
+
+// Sums to outputs: the division, and the norm over the head.
+template <int D, int T>
+__device__ __forceinline__ void finish_rows(const AttentionParams& p, float (&out)[T][D / 8][4],
+                                            const RunningSoftmax<T>& softmax, int warp_row, QueryState& state) {
+  const int lane = opaque(threadIdx.x % kWarp);
+#pragma unroll
+  for (int t = 0; t < T; ++t)
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const float sum = sum_lanes(softmax.sum[t][half]);
+      const float inverse = sum == 0 ? 0.0f : __fdividef(1.0f, sum);
+      float spoilt = 0, squares = 0;
+#pragma unroll
+      for (int n = 0; n < D / 8; ++n)
+#pragma unroll
+        for (int e = 0; e < 2; ++e) {
+          float& x = out[t][n][2 * half + e];
+          spoilt = fmaf(x, 0.0f, spoilt);  // 0 where x is finite
+          x *= inverse;
+          squares = fmaf(x, x, squares);
+        }
+      // Where the sum is no number either, the row's own keys are to blame.
+      if (state.selected < 0 && spoilt != 0 && sum - sum == 0)
+        state.spoilt[warp_row + 16 * t + 8 * half + lane / 4] = state.any_spoilt = 1;
+      if (!p.out_norm.on) continue;
+      const float mean = __fdividef(sum_lanes(squares), static_cast<float>(p.head_dim));
+      const float factor = sum == 0 ? 0.0f : rsqrtf(mean + p.out_norm.eps);
+#pragma unroll
+      for (int n = 0; n < D / 8; ++n)
+#pragma unroll
+        for (int e = 0; e < 2; ++e) out[t][n][2 * half + e] *= factor;
+    }
+  if (!p.out_norm.on || p.out_norm.gain == nullptr) return;
+  const float* gain = p.out_norm.gain + lane % 4 * 2;
+#pragma unroll
+  for (int n = 0; n < D / 8; ++n) {
+    if (8 * n >= p.head_dim) break;
+    const float2 factor = *reinterpret_cast<const float2*>(gain + 8 * n);
+#pragma unroll
+    for (int t = 0; t < T; ++t)
+#pragma unroll
+      for (int e = 0; e < 4; ++e) out[t][n][e] *= e % 2 == 0 ? factor.x : factor.y;
+  }
+}
+
+// Those that exist, or the selected one alone.
+template <int D, int T>
+__device__ __forceinline__ void store_rows(const AttentionParams& p, const float (&out)[T][D / 8][4], int warp_row,
+                                           const QueryState& state) {
+  const int lane = opaque(threadIdx.x % kWarp);
+#pragma unroll
+  for (int t = 0; t < T; ++t)
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int32_t row = warp_row + 16 * t + 8 * half + lane / 4;
+      if (row >= state.rows || (state.selected >= 0 && row != state.selected)) continue;
+      const int64_t token = state.first_token + row;
+      const int64_t at = (token * p.heads + state.head) * p.head_dim + lane % 4 * 2;
+      if (p.half_out) {
+        uint16_t* to = static_cast<uint16_t*>(p.out) + at;
+#pragma unroll
+        for (int n = 0; n < D / 8; ++n) {
+          if (8 * n >= p.head_dim) break;
+          *reinterpret_cast<uint32_t*>(to + 8 * n) = pack_bf16(out[t][n][2 * half], out[t][n][2 * half + 1]);
+        }
+      } else {
+        float* to = static_cast<float*>(p.out) + at;
+#pragma unroll
+        for (int n = 0; n < D / 8; ++n) {
+          if (8 * n >= p.head_dim) break;
+          *reinterpret_cast<float2*>(to + 8 * n) = make_float2(out[t][n][2 * half], out[t][n][2 * half + 1]);
+        }
+      }
+    }
+}
+
+// The lane's page of a tile, and the copy of its keys (part 0) or values (1). What stands in p and in `state` is fetched again for each
+// tile: the registers are for fragments.
+__device__ __forceinline__ int32_t page_of(const AttentionParams& p, int32_t s, const QueryState& state,
+                                           int32_t first_key) {
+  const int32_t* pages = opaque(s) == 0 ? p.segment[0].pages : p.segment[1].pages;
+  return tile_page(pages + state.table[s], first_key, state.low[s], state.high[s]);
+}
+template <int D, int kThreads>
+__device__ __forceinline__ void copy_keys(const AttentionParams& p, int32_t s, int part, char* to,
+                                          const QueryState& state, int32_t page, int32_t first_key) {
+  const bool first = opaque(s) == 0;
+  const char* from = (first ? p.segment[0].data : p.segment[1].data) +
+                     (2 * state.kv_head + part) * (first ? p.segment[0].value_bytes : p.segment[1].value_bytes);
+  copy_tile<D, kThreads>(to, from, first ? p.segment[0].page_bytes : p.segment[1].page_bytes, p.head_dim, page,
+                         first_key, state.low[s], state.high[s]);
+}
+
+template <int D>
+__global__ void __launch_bounds__(PrefillShape<D>::kThreads, PrefillShape<D>::kBlocks)
+    prefill_kernel(const AttentionParams p) {
+  await_earlier_launches();
+  using Shape = PrefillShape<D>;
+  constexpr int T = Shape::kRowTiles, kThreads = Shape::kThreads, kWarpRows = Shape::kWarpRows;
+  // Heads that share keys are neighbours, and so are the tiles of a sequence, the longest of a causal one first.
+  const int32_t head = static_cast<int32_t>(blockIdx.x) % p.heads, rest = static_cast<int32_t>(blockIdx.x) / p.heads;
+  const int32_t sequence = rest / p.query_tiles, start = p.query_start[sequence];
+  const int32_t queries = p.query_start[sequence + 1] - start;
+  const int32_t tile = (queries + kQueryRows - 1) / kQueryRows - 1 - rest % p.query_tiles;
+  if (tile < 0) return;
+  const int32_t first_token = start + tile * kQueryRows, rows = min(kQueryRows, queries - tile * kQueryRows);
+
+  char* const q_tile = shared_memory();
+  char* const k_tile = q_tile + Shape::kQueryBytes;
+  char* const v_tile = k_tile + Shape::kTileBytes;
+  QueryState& state = *reinterpret_cast<QueryState*>(v_tile + Shape::kTileBytes);
+  note_queries<kWarpRows>(p, sequence, head, first_token, rows, state);
+  load_queries<D, kThreads>(p, q_tile, first_token, rows, head);
+
+  while (true) {
+    sync_block();
+    if (threadIdx.x == 0) note_range<kThreads / kWarp>(state, p.segments);
+    sync_block();
+    float out[T][D / 8][4];
+    RunningSoftmax<T> softmax;
+    clear(out);
+#pragma unroll
+    for (int t = 0; t < T; ++t)
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        softmax.maximum[t][half] = p.bounded ? 0 : -INFINITY;
+        softmax.sum[t][half] = 0;
+      }
+
+#pragma unroll 1
+    for (int32_t s = 0; s < p.segments; ++s) {
+      if (state.low[s] >= state.high[s]) continue;
+      int32_t first_key = state.low[s] / kTileKeys * kTileKeys;
+      int32_t page = page_of(p, s, state, first_key);
+      copy_keys<D, kThreads>(p, s, 0, k_tile, state, page, first_key);
+
+#pragma unroll 1
+      for (; first_key < state.high[s]; first_key += kTileKeys) {
+        copy_async_wait<0>();
+        sync_block();  // K is here, and no one needs V of the tile before
+        copy_keys<D, kThreads>(p, s, 1, v_tile, state, page, first_key);
+        const int32_t next_key = first_key + kTileKeys;
+        page = page_of(p, s, state, next_key);
+        const int warp = opaque(threadIdx.x / kWarp), warp_row = warp * kWarpRows;
+        const WarpLimits limits = state.limits[s][warp];
+        const bool sees = first_key < limits.right && next_key > limits.left;
+        Scores<T> scores;
+        clear(scores);
+        if (sees) multiply_keys<D, T>(scores, q_tile + warp_row * (2 * D), k_tile);
+        copy_async_wait<0>();
+        sync_block();  // V is here, and no one needs K
+        if (next_key < state.high[s]) copy_keys<D, kThreads>(p, s, 0, k_tile, state, page, next_key);
+        if (!sees) continue;
+
+        float scale = p.exponent_scale;
+        if (p.tanh_scale != 0) cap_scores<T>(scores, p.tanh_scale);
+        if (p.bias != nullptr && s == 0) {
+          add_bias<T>(scores, scale, p.bias + int64_t{state.head} * (2 * p.reach + 1), p.reach, first_key,
+                      state.index + warp_row, state.least_index[warp], state.greatest_index[warp]);
+          scale = 1;
+        }
+        if (first_key < limits.common_left || next_key > limits.common_right)
+          mask_scores<T>(scores, state.left[s] + warp_row, state.right[s] + warp_row, first_key);
+        if (!p.bounded) {
+          float factor[T][2];
+          if (raise_maximum<T>(softmax, scores, scale, factor)) {
+#pragma unroll
+            for (int t = 0; t < T; ++t)
+#pragma unroll
+              for (int n = 0; n < D / 8; ++n)
+#pragma unroll
+                for (int e = 0; e < 4; ++e) out[t][n][e] *= factor[t][e / 2];
+          }
+        }
+        float shift[T][2];
+        find_shift<T>(softmax, shift);
+#pragma unroll
+        for (int k = 0; k < kTileKeys / 16; ++k) {
+          uint32_t weights[T][4];
+          weigh_scores<T>(softmax, scores, scale, shift, k, weights);
+          multiply_values<D, T>(out, weights, v_tile, k);
+        }
+      }
+    }
+
+    const int warp_row = threadIdx.x / kWarp * kWarpRows;
+    finish_rows<D, T>(p, out, softmax, warp_row, state);
+    store_rows<D, T>(p, out, warp_row, state);
+    sync_block();
+    if (state.any_spoilt == 0) return;
+    int32_t next = state.selected + 1;
+    while (next < state.rows && state.spoilt[next] == 0) ++next;
+    if (next == state.rows) return;
+    sync_block();
+    if (threadIdx.x == 0) state.selected = next;
+  }
+}
+
+template <int D>
+void launch_prefill(Context* context, AttentionParams& p) {
+  using Shape = PrefillShape<D>;
+  p.query_tiles = (p.max_queries + kQueryRows - 1) / kQueryRows;
+  const dim3 grid(static_cast<uint32_t>(p.sequences) * static_cast<uint32_t>(p.query_tiles) *
+                  static_cast<uint32_t>(p.heads));
+  launch(context, "launching attention of prompts", prefill_kernel<D>, grid, Shape::kThreads, Shape::kSharedBytes, p);
+}
+
+}  // namespace
+
+void attention_prefill(Context* context, AttentionParams p) {
+  if (p.head_dim <= 32) {
+    launch_prefill<32>(context, p);
+  } else if (p.head_dim <= 64) {
+    launch_prefill<64>(context, p);
+  } else if (p.head_dim <= 128) {
+    launch_prefill<128>(context, p);
+  } else {
+    launch_prefill<256>(context, p);
+  }
+}
+
+}  // namespace redllm::cuda
