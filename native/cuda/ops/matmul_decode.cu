@@ -10,7 +10,6 @@ namespace {
 constexpr int kMostSlices = 16;
 constexpr int kStretch = 32;                         // k of one load by a quad: 4 lanes of 8 elements
 constexpr int kUnitStretches = kWeightK / kStretch;  // 2
-constexpr int kChunkStretches = 2 * kUnitStretches;  // 256 bytes of each of 16 rows: 128 bytes a lane under way
 constexpr int kSumPitch = kWeightRows + 4;  // floats from token to token: a quad row's stores meet no bank twice
 
 struct FewParams {
@@ -18,38 +17,65 @@ struct FewParams {
   Slices slices;
 };
 
-// Weights of a warp's 16 rows by `count` stretches.
-struct Chunk {
-  uint4 low[kChunkStretches];   // row g
-  uint4 high[kChunkStretches];  // row g + 8
+// What a warp has under way: a ring of chunks, each of kStretches stretches of 16 rows of weights and of the tokens. As many as registers
+// allow, 128 bytes of weights a lane or more.
+template <int kTiles>
+struct Ring {
+  static constexpr int kChunks = kTiles == 1 ? 2 : 3;
+  static constexpr int kStretches = kTiles == 1 ? 4 : 2;
 };
 
-__device__ __forceinline__ void load_chunk(Chunk& chunk, const uint16_t* low, const uint16_t* high, int32_t count) {
+template <int kTiles>
+struct Chunk {
+  uint4 low[Ring<kTiles>::kStretches];   // row g of the weights
+  uint4 high[Ring<kTiles>::kStretches];  // row g + 8
+  uint4 tokens[Ring<kTiles>::kStretches][kTiles];
+};
+
+// What a lane loads next: from its rows of the weights, and its token of the first tile.
+struct Place {
+  const uint16_t* low;
+  const uint16_t* high;
+  const uint16_t* x;
+  int32_t left;    // stretches of the warp's slice
+  int32_t left_x;  // elements of the tokens
+};
+
+template <int kTiles>
+__device__ __forceinline__ void load_weights(Chunk<kTiles>& chunk, const Place& at) {
 #pragma unroll
-  for (int s = 0; s < kChunkStretches; ++s) {
-    if (s >= count) continue;
-    chunk.low[s] = load_stream(low + s * kStretch);
-    chunk.high[s] = load_stream(high + s * kStretch);
+  for (int s = 0; s < Ring<kTiles>::kStretches; ++s) {
+    if (s >= at.left) continue;
+    chunk.low[s] = load_stream(at.low + s * kStretch);
+    chunk.high[s] = load_stream(at.high + s * kStretch);
   }
 }
 
-// sums += chunk times tokens. x: of this lane's token of the first tile, at its k; k: of that place, for the end of the row.
+// tokens: how many there are from this lane's on. Tokens and elements that do not exist count as zeros.
 template <int kTiles>
-__device__ __forceinline__ void multiply_chunk(float (&sums)[kTiles][4], const Chunk& chunk, const Product& p,
-                                               const uint16_t* x, int64_t k, int64_t token, int32_t count) {
+__device__ __forceinline__ void load_tokens(Chunk<kTiles>& chunk, const Place& at, const Product& p, int32_t tokens) {
 #pragma unroll
-  for (int s = 0; s < kChunkStretches; ++s) {
-    if (s >= count) continue;
+  for (int s = 0; s < Ring<kTiles>::kStretches; ++s)
 #pragma unroll
     for (int j = 0; j < kTiles; ++j) {
-      uint4 b = make_uint4(0, 0, 0, 0);
-      if (token + j * 8 < p.rows && k + s * kStretch < p.k)
-        b = *reinterpret_cast<const uint4*>(x + j * 8 * p.k + s * kStretch);
-      const uint32_t first[4] = {chunk.low[s].x, chunk.high[s].x, chunk.low[s].y, chunk.high[s].y};
-      const uint32_t second[4] = {chunk.low[s].z, chunk.high[s].z, chunk.low[s].w, chunk.high[s].w};
-      multiply_add(sums[j], first, b.x, b.y);
-      multiply_add(sums[j], second, b.z, b.w);
+      chunk.tokens[s][j] = make_uint4(0, 0, 0, 0);
+      if (s < at.left && j * 8 < tokens && s * kStretch < at.left_x)
+        chunk.tokens[s][j] = *reinterpret_cast<const uint4*>(at.x + j * 8 * p.k + s * kStretch);
     }
+}
+
+// sums += chunk's weights times its tokens, where `left` stretches were left when it was loaded.
+template <int kTiles>
+__device__ __forceinline__ void multiply_chunk(float (&sums)[kTiles][4], const Chunk<kTiles>& chunk, int32_t left) {
+#pragma unroll
+  for (int s = 0; s < Ring<kTiles>::kStretches; ++s) {
+    if (s >= left) continue;
+    const uint32_t first[4] = {chunk.low[s].x, chunk.high[s].x, chunk.low[s].y, chunk.high[s].y};
+    const uint32_t second[4] = {chunk.low[s].z, chunk.high[s].z, chunk.low[s].w, chunk.high[s].w};
+#pragma unroll
+    for (int j = 0; j < kTiles; ++j) multiply_add(sums[j], first, chunk.tokens[s][j].x, chunk.tokens[s][j].y);
+#pragma unroll
+    for (int j = 0; j < kTiles; ++j) multiply_add(sums[j], second, chunk.tokens[s][j].z, chunk.tokens[s][j].w);
   }
 }
 
@@ -71,38 +97,47 @@ __device__ __forceinline__ float add_slices(const float* at, int32_t stride, con
   return total;
 }
 
-// A block computes 16 physical rows for 8 kTiles tokens, each warp one slice of K. Two chunks a warp are always under way.
+// A block computes 16 physical rows for 8 kTiles tokens, each warp one slice of K.
 template <int kTiles>
 __global__ void __launch_bounds__(kMostSlices* kWarp) decode_few_kernel(FewParams params) {
   const Product& p = params.product;
   const Slices& slices = params.slices;
-  constexpr int kTokens = kTiles * 8;
+  constexpr int kTokens = kTiles * 8, kChunks = Ring<kTiles>::kChunks, kStretches = Ring<kTiles>::kStretches;
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp, quad_row = lane / 4, quad_column = lane % 4;
-  const int64_t row0 = static_cast<int64_t>(blockIdx.x) * kWeightRows,
-                token0 = static_cast<int64_t>(blockIdx.y) * kTokens;
+  const int64_t row0 = static_cast<int64_t>(blockIdx.x) * kWeightRows;
+  const int64_t token0 = static_cast<int64_t>(blockIdx.y) * kTokens, left_tokens = p.rows - token0;
+  const int32_t tokens = (left_tokens < kTokens ? static_cast<int32_t>(left_tokens) : kTokens) - quad_row;
 
-  int32_t left = (slices.start(warp + 1) - slices.start(warp)) * kUnitStretches;
-  int64_t k = static_cast<int64_t>(slices.start(warp)) * kWeightK + quad_column * 8;
-  const uint16_t* low = static_cast<const uint16_t*>(p.w) + (row0 + quad_row) * p.weight_k + k;
-  const uint16_t* high = low + 8 * p.weight_k;
-  Chunk chunks[2];
-  load_chunk(chunks[0], low, high, left);
-  load_chunk(chunks[1], low + kChunkStretches * kStretch, high + kChunkStretches * kStretch, left - kChunkStretches);
-  await_earlier_launches();  // for the tokens: weights depend on no other launch
-  const int64_t token = token0 + quad_row;
-  const uint16_t* x = static_cast<const uint16_t*>(p.x) + token * p.k + k;
-  float sums[kTiles][4] = {};
-  while (left > 0) {
+  Place at;
+  const int32_t k0 = slices.start(warp) * kWeightK + quad_column * 8;
+  at.low = static_cast<const uint16_t*>(p.w) + (row0 + quad_row) * p.weight_k + k0;
+  at.high = at.low + 8 * p.weight_k;
+  at.x = static_cast<const uint16_t*>(p.x) + (token0 + quad_row) * p.k + k0;
+  at.left = (slices.start(warp + 1) - slices.start(warp)) * kUnitStretches;
+  at.left_x = static_cast<int32_t>(p.k) - k0;
+  const auto advance = [](Place& place) {
+    place.low += kStretches * kStretch;
+    place.high += kStretches * kStretch;
+    place.x += kStretches * kStretch;
+    place.left -= kStretches;
+    place.left_x -= kStretches * kStretch;
+  };
+  Chunk<kTiles> ring[kChunks];
+  Place first = at;
 #pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      multiply_chunk(sums, chunks[i], p, x, k, token, left);
-      low += kChunkStretches * kStretch;
-      high += kChunkStretches * kStretch;
-      x += kChunkStretches * kStretch;
-      k += kChunkStretches * kStretch;
-      left -= kChunkStretches;
-      load_chunk(chunks[i], low + kChunkStretches * kStretch, high + kChunkStretches * kStretch,
-                 left - kChunkStretches);
+  for (int i = 0; i < kChunks; ++i, advance(first)) load_weights(ring[i], first);
+  await_earlier_launches();  // for the tokens: weights depend on no other launch
+#pragma unroll
+  for (int i = 0; i < kChunks; ++i, advance(at)) load_tokens(ring[i], at, p, tokens);
+
+  // `at` is kChunks chunks ahead of what is multiplied.
+  float sums[kTiles][4] = {};
+  while (at.left + kChunks * kStretches > 0) {
+#pragma unroll
+    for (int i = 0; i < kChunks; ++i, advance(at)) {
+      multiply_chunk(sums, ring[i], at.left + kChunks * kStretches);
+      load_weights(ring[i], at);
+      load_tokens(ring[i], at, p, tokens);
     }
   }
 
