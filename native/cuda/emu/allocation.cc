@@ -17,6 +17,7 @@ cudaError_t release_now(void* data, bool pinned) {
   cudaError_t code = allowed();
   if (code == cudaErrorStreamCaptureUnsupported) return code;
   if (code == cudaSuccess) code = run_everything(true);
+  see_launches();
   const cudaError_t released = release(data, pinned);
   return noted(code != cudaSuccess ? code : released);
 }

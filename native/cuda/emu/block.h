@@ -101,6 +101,10 @@ struct Launch {
 // Null, or what went wrong: a sentence that stays until the next launch.
 const char* run(const Launch&);
 
+// What launches did comes before what the host does now; so it is not by itself, for the thread sanitizer, as the next kernel may start
+// before they have ended.
+void see_launches();
+
 // In which order threads, warps and blocks run: 0 ascending, 1 descending, else shuffled anew at every turn, from this seed. The
 // environment variable REDLLM_EMU_ORDER is the default.
 void set_order(uint64_t seed);

@@ -34,11 +34,13 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
     // Taken over before the call returns.
     const char* start = static_cast<const char*>(from);
     return submit(stream, [to, copy = std::vector<char>(start, start + bytes)] {
+      see_launches();
       std::memcpy(to, copy.data(), copy.size());
       return cudaSuccess;
     });
   }
   const cudaError_t code = submit(stream, [=] {
+    see_launches();
     std::memmove(to, from, bytes);
     return cudaSuccess;
   });
@@ -50,6 +52,7 @@ cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stre
   if (bytes == 0) return cudaSuccess;
   if (!device_sees(to, bytes)) return noted(cudaErrorInvalidValue);
   return submit(stream, [=] {
+    see_launches();
     std::memset(to, value, bytes);
     return cudaSuccess;
   });

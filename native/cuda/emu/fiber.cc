@@ -3,10 +3,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <utility>
+#include <iterator>
 
 #include "cuda/emu/races.h"
 
@@ -91,7 +92,7 @@ constexpr size_t kStagger = 576;
 
 // The sanitizer forgets who used a block of memory where it is freed.
 void renew_racer(Fiber& fiber) {
-  std::swap(fiber.racers[0], fiber.racers[1]);
+  std::rotate(fiber.racers, fiber.racers + 1, std::end(fiber.racers));
   if (fiber.racers[0] == nullptr) fiber.racers[0] = races::create();
   fiber.racer = fiber.racers[0];
   std::free(fiber.low);

@@ -21,10 +21,9 @@ struct Fiber {
   char* low = nullptr;            // its stack; the host thread has one that is not ours
   size_t bytes = 0;
   void* shadow = nullptr;  // the address sanitizer's, while it does not run
-  // The thread sanitizer's; they are dear, so that there are two, for even and odd starts: threads of a block are not ordered after those
-  // of the block before.
+  // The thread sanitizer's; they are dear, so that few take turns: threads of a block are not ordered after those of the block before.
   void* racer = nullptr;
-  void* racers[2] = {};
+  void* racers[3] = {};
 };
 
 // The host thread, as the fibre that it is.

@@ -32,6 +32,11 @@ bool default_deferred() {
 
 bool deferred = default_deferred();
 
+cudaError_t waited(cudaError_t code) {
+  see_launches();
+  return noted(code);
+}
+
 bool capturing(cudaStream_t stream) {
   return stream != nullptr && stream->graph != nullptr;
 }
@@ -146,12 +151,12 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   std::lock_guard lock(device_mutex());
-  if (stream == nullptr) return noted(run_everything(false));
+  if (stream == nullptr) return waited(run_everything(false));
   if (capturing(stream)) {
     stream->invalid = true;
     return noted(cudaErrorStreamCaptureUnsupported);
   }
-  return noted(run_until(*stream->queue, stream->queue->submitted));
+  return waited(run_until(*stream->queue, stream->queue->submitted));
 }
 
 // A question lets one piece of work run, so that whoever asks again and again comes to an end.
@@ -200,7 +205,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   std::lock_guard lock(device_mutex());
   if (event->captured) return noted(cudaErrorStreamCaptureUnsupported);
-  return noted(event->queue == nullptr ? lasting() : run_until(*event->queue, event->count));
+  return waited(event->queue == nullptr ? lasting() : run_until(*event->queue, event->count));
 }
 
 cudaError_t cudaEventQuery(cudaEvent_t event) {
@@ -219,5 +224,5 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEve
 
 cudaError_t cudaDeviceSynchronize() {
   const cudaError_t code = allowed();
-  return code != cudaSuccess ? code : noted(run_everything(true));
+  return code != cudaSuccess ? code : waited(run_everything(true));
 }
