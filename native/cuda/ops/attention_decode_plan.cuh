@@ -68,8 +68,9 @@ template <int D>
 __device__ __forceinline__ void prepare(const Params& p, const Work& work, int32_t number, Plan& plan) {
   const AttentionArgs& a = p.a;
   const int lane = threadIdx.x % kWarp, row = lane % kTileRows;
-  plan.none = number >= work.chunks * p.kv_heads * p.parts;
-  if (plan.none) return;
+  const bool none = number >= work.chunks * p.kv_heads * p.parts;
+  if (lane == 0) plan.none = none;
+  if (none) return;
   const int32_t shared = a.heads / a.segment[0].pool.kv_heads;
   const int32_t part = number % p.parts, head_and_chunk = number / p.parts;
   const int32_t kv_head = p.first_head + head_and_chunk % p.kv_heads, chunk_of_all = head_and_chunk / p.kv_heads;
