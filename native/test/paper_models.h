@@ -145,7 +145,7 @@ class OneRow {
   // Encodes layers [first, last) of the source.
   void encode(Model& model, const std::vector<int32_t>& source, int32_t first, int32_t last) {
     counts_[0] = 1;
-    counts_[1] = counts_[2] = 0;
+    counts_[1] = counts_[2] = counts_[5] = 0;
     plan.sourceTokens = source.data();
     source_start_[1] = static_cast<int32_t>(source.size());
     first_layer_ = first;
@@ -157,15 +157,7 @@ class OneRow {
   // Runs tokens from cache index `index` on and returns the greedy next token. kind: of all of them.
   int32_t decode(Model& model, const std::vector<int32_t>& tokens, int32_t index, int32_t source_length,
                  int32_t prefix = 0, RowKind kind = RowKind::prefill) {
-    counts_[1] = counts_[2] = 1;
-    counts_[5] = kind == RowKind::decode ? 1 : 0;
-    plan.tokens = tokens.data();
-    row_start_[1] = static_cast<int32_t>(tokens.size());
-    index_ = index;
-    position_ = source_length + index;
-    source_length_ = source_length;
-    prefix_ = prefix;
-    sampled_ = static_cast<int32_t>(tokens.size()) - 1;
+    prepare(tokens, index, source_length, prefix, kind);
     step(model);
     return token_;
   }
@@ -175,9 +167,35 @@ class OneRow {
     return decode(model, {token}, index, source_length, 0, RowKind::decode);
   }
 
+  // `count` tokens one after the other, each step started before the one before it is collected: a token is then known to the device
+  // alone. Returns the last.
+  int32_t generate_ahead(Model& model, int32_t token, int32_t index, int32_t source_length, int32_t count) {
+    std::vector<int32_t> tokens = {token};
+    for (int32_t i = 0; i < count; ++i) {
+      prepare(tokens, index + i, source_length, 0, RowKind::decode);
+      model.transformer().launch(plan);
+      if (i > 0) model.transformer().collect(plan);
+      tokens[0] = ~0;
+    }
+    model.transformer().collect(plan);
+    return token_;
+  }
+
   Plan plan;
 
  private:
+  void prepare(const std::vector<int32_t>& tokens, int32_t index, int32_t source_length, int32_t prefix, RowKind kind) {
+    counts_[1] = counts_[2] = 1;
+    counts_[5] = kind == RowKind::decode ? 1 : 0;
+    plan.tokens = tokens.data();
+    row_start_[1] = static_cast<int32_t>(tokens.size());
+    index_ = index;
+    position_ = source_length + index;
+    source_length_ = source_length;
+    prefix_ = prefix;
+    sampled_ = static_cast<int32_t>(tokens.size()) - 1;
+  }
+
   void step(Model& model) {
     model.transformer().launch(plan);
     model.transformer().collect(plan);
