@@ -188,6 +188,44 @@ void test_blocks(Context* context) {
   run(context, "append_block", append_block, dim3(0), 64, 0, List{nullptr, nullptr});
 }
 
+// The last block to come adds up what all have written: bits that must not depend on the order of blocks.
+struct LastBlock {
+  float* parts;  // [blocks][threads]
+  uint32_t* count;
+  float* out;  // [threads]
+};
+
+__global__ void last_block(LastBlock p) {
+  await_earlier_launches();
+  p.parts[blockIdx.x * blockDim.x + threadIdx.x] = 1.0f / static_cast<float>(1 + blockIdx.x + threadIdx.x);
+  fence_device();
+  sync_block();
+  uint32_t* last = reinterpret_cast<uint32_t*>(shared_memory());
+  if (threadIdx.x == 0) *last = atomic_add(p.count, 1u) + 1 == gridDim.x;
+  sync_block();
+  if (*last == 0) return;
+  fence_device();
+  float sum = 0;
+  for (uint32_t i = 0; i < gridDim.x; ++i) sum += load_fresh(p.parts + i * blockDim.x + threadIdx.x);
+  p.out[threadIdx.x] = sum;
+}
+
+void test_last_block(Context* context) {
+  begin("last block");
+  for (uint64_t order = 0; order < 4; ++order) {
+    emu::set_order(order);
+    std::vector<float> parts(7 * 64), out(64);
+    uint32_t count = 0;
+    run(context, "last_block", last_block, dim3(7), 64, 16, LastBlock{parts.data(), &count, out.data()});
+    for (int i = 0; i < 64; ++i) {
+      float want = 0;
+      for (int b = 0; b < 7; ++b) want += 1.0f / static_cast<float>(1 + b + i);
+      CHECK(out[i] == want);
+    }
+  }
+  emu::set_order(0);
+}
+
 // Three groups of copies; what the thread sees once at most `kPending` are under way.
 struct Copies {
   const float* from;  // [12]
@@ -604,6 +642,7 @@ int main() {
   }
   test_orders(&context);
   test_blocks(&context);
+  test_last_block(&context);
   test_copies(&context);
   test_misuse(&context);
   test_memory();

@@ -85,6 +85,10 @@ void copy_async(void* to, const void* from, bool valid, const Site& at);
 void copy_async_commit();
 void copy_async_wait(int pending);
 
+// To the thread sanitizer: an atomic operation passes on what fences of the block have published before, and no more.
+void fence_device();
+void pass_on(void* atomic);
+
 // Notes that this thread has called it; one that leaves without having done so is an error.
 void await_earlier_launches();
 

@@ -10,11 +10,18 @@ namespace redllm::cuda {
 namespace emu {
 
 template <typename T>
+T atomic_add(T* at, T value) {
+  const T before = __atomic_fetch_add(at, value, __ATOMIC_RELAXED);
+  if constexpr (races::kOn) pass_on(at);
+  return before;
+}
+template <typename T>
 T atomic_update(T* at, T value, bool (*replaces)(T value, T before)) {
   T before = __atomic_load_n(at, __ATOMIC_RELAXED);
   while (replaces(value, before) &&
-         !__atomic_compare_exchange_n(at, &before, value, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+         !__atomic_compare_exchange_n(at, &before, value, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
   }
+  if constexpr (races::kOn) pass_on(at);
   return before;
 }
 
@@ -59,19 +66,21 @@ inline bool any_lane(bool held, const emu::Site& at = emu::Site::current()) {
 inline bool all_lanes(bool held, const emu::Site& at = emu::Site::current()) {
   return emu::vote(held, at) == 0xffffffffu;
 }
-inline void fence_device() {}
+inline void fence_device() {
+  if constexpr (emu::races::kOn) emu::fence_device();
+}
 constexpr bool kStartsEarly = false;
 inline void await_earlier_launches() {
   emu::await_earlier_launches();
 }
 inline int32_t atomic_add(int32_t* at, int32_t value) {
-  return __atomic_fetch_add(at, value, __ATOMIC_ACQ_REL);
+  return emu::atomic_add(at, value);
 }
 inline uint32_t atomic_add(uint32_t* at, uint32_t value) {
-  return __atomic_fetch_add(at, value, __ATOMIC_ACQ_REL);
+  return emu::atomic_add(at, value);
 }
 inline uint64_t atomic_add(uint64_t* at, uint64_t value) {
-  return __atomic_fetch_add(at, value, __ATOMIC_ACQ_REL);
+  return emu::atomic_add(at, value);
 }
 inline uint32_t atomic_max(uint32_t* at, uint32_t value) {
   return emu::atomic_update<uint32_t>(at, value, [](uint32_t value, uint32_t before) { return value > before; });
