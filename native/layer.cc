@@ -154,10 +154,11 @@ void Layers::attend(const Pass& pass, const AttentionSpec& spec, const Attention
     args.kind = kind;
     args.q = query.slice(token, tokens);
     args.out = out.slice(token, tokens);
-    args.query_start = pass.query_start;
+    const bool decode = kind == RowKind::decode;
+    args.query_start = decode ? pass.decode_start : pass.query_start;
     args.sequence = pass.sequence + token;
     args.sequences = sequences;
-    args.max_queries = kind == RowKind::decode ? 1 : pass.max_queries;
+    args.max_queries = decode ? pass.max_decode_queries : pass.max_queries;
     args.query_index = pass.index + token;
     args.group = self || !pass.group ? nullptr : pass.group + sequence;
     args.segment[0] = {keys.pool,         keys.layer,        keys.pages, keys.page_start + sequence,

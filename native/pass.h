@@ -16,11 +16,13 @@ struct Pass {
   // host's: such a backend has one kernel for both, and takes them in one call.
   int32_t decode_tokens = 0;
   int32_t decode_sequences = 0;
-  int32_t max_queries = 0;      // of a sequence of kind prefill
-  int32_t max_keys = 0;         // no `right` of any mask is greater
-  int32_t max_source_keys = 0;  // nor any source_right
+  int32_t max_queries = 0;         // of a sequence of kind prefill
+  int32_t max_decode_queries = 1;  // of a sequence of kind decode
+  int32_t max_keys = 0;            // no `right` of any mask is greater
+  int32_t max_source_keys = 0;     // nor any source_right
 
   const int32_t* query_start = nullptr;   // [sequences of kind prefill + 1] counted from the first token of that kind
+  const int32_t* decode_start = nullptr;  // [sequences of kind decode + 1]; unused where there are none
   const int32_t* sequence = nullptr;      // [tokens] counted from the first sequence of the token's kind
   const int32_t* group = nullptr;         // [sequences] rows with one source, or null
   const int32_t* index = nullptr;         // [tokens] place among the row's own keys

@@ -143,6 +143,7 @@ RowInputs::RowInputs(StepArrays& arrays, const ModelSpec& spec, const StepLimits
       self_groups_(groups_ - layout.cross_groups),
       tokens_(arrays, windows_of(spec.decoder), self_groups_, limits.tokens),
       query_start_(arrays.take<int32_t>(limits.rows + 1)),
+      decode_start_(arrays.take<int32_t>(limits.rows + 1)),
       source_right_(arrays.take<int32_t>(limits.tokens)),
       source_left_(arrays.take<int32_t>(limits.tokens)),
       group_(arrays.take<int32_t>(limits.rows)),
@@ -164,11 +165,13 @@ void RowInputs::fill(const Plan& plan, int32_t padded, int32_t vocabulary, int32
   query_start_.host[rows - pass_.decode_sequences] = tokens - pass_.decode_tokens;
   for (; rows < padded; ++rows, ++tokens) pad(rows, tokens);
   if (padded > plan.rows()) pass_.decode_sequences = pass_.decode_tokens = padded;
+  decode_start_.host[pass_.decode_sequences] = pass_.decode_tokens;
 
   pass_.tokens = tokens;
   pass_.sequences = rows;
   tokens_.send(arrays_, tokens);
   pass_.query_start = arrays_.send(query_start_, rows - pass_.decode_sequences + 1);
+  pass_.decode_start = arrays_.send(decode_start_, pass_.decode_sequences + 1);
   pass_.sequence = tokens_.sequence.device;
   pass_.index = tokens_.index.device;
   pass_.position = tokens_.position.device;
@@ -192,6 +195,9 @@ void RowInputs::fill_row(const Plan& plan, int32_t row, int32_t vocabulary, int3
   if (prefill) {
     query_start_.host[row - pass_.decode_sequences] = start - pass_.decode_tokens;
     pass_.max_queries = std::max(pass_.max_queries, length);
+  } else {
+    decode_start_.host[row] = start;
+    pass_.max_decode_queries = std::max(pass_.max_decode_queries, length);
   }
   pass_.max_keys = std::max({pass_.max_keys, index + length, plan.rowPrefix[row]});
   pass_.max_source_keys = std::max(pass_.max_source_keys, plan.rowSourceLength[row]);
@@ -218,6 +224,7 @@ void RowInputs::pad(int32_t row, int32_t token) {
   tokens_.sequence.host[token] = row;
   tokens_.in_page.host[token] = 0;
   source_right_.host[token] = 0;
+  decode_start_.host[row] = token;
   for (int32_t group = 0; group < groups_; ++group) page_start_[group].host[row] = 0;
   for (StepArray<int32_t>& page : tokens_.page) page.host[token] = -1;
 }

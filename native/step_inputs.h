@@ -86,7 +86,7 @@ class RowInputs {
   const StepLimits limits_;
   const int32_t groups_, self_groups_;
   TokenArrays tokens_;
-  StepArray<int32_t> query_start_, source_right_, source_left_, group_, ids_, pages_;
+  StepArray<int32_t> query_start_, decode_start_, source_right_, source_left_, group_, ids_, pages_;
   std::vector<StepArray<int32_t>> page_start_;  // by page group
   Pass pass_;
   const int32_t *sent_ids_ = nullptr, *sent_pages_ = nullptr;
