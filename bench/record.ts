@@ -1,0 +1,117 @@
+/**
+ * What a benchmark leaves behind: one JSON of everything that was measured, from which every figure follows. `readRecord` refuses a
+ * file in which it does not: a commit, a flag or a repetition that is missing, a median that is not that of its repetitions.
+ */
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+import { quantile } from './serving/statistics.ts';
+
+/** Repetitions of one measurement in one unit, and what follows from them: median and quartiles. */
+const figureSchema = z
+  .strictObject({
+    unit: z.string().min(1),
+    repetitions: z.array(z.number()).min(1),
+    median: z.number(),
+    low: z.number(),
+    high: z.number(),
+    /** What the machine could do at best, in the same unit, by what was measured in the same run; and what it is computed from. */
+    limit: z.strictObject({ value: z.number().positive(), because: z.string().min(1) }).optional(),
+  })
+  .superRefine((figure, context) => {
+    const follows = summarise(figure.unit, figure.repetitions);
+    for (const name of ['median', 'low', 'high'] as const)
+      if (figure[name] !== follows[name])
+        context.addIssue({
+          code: 'custom',
+          path: [name],
+          message: `is not that of the repetitions (${follows[name]})`,
+        });
+  });
+
+const labelsSchema = z.record(z.string(), z.union([z.string(), z.number()]));
+
+/** One thing that was measured: which protocol, at which place of its grid, and what came out, by metric. */
+const cellSchema = z.strictObject({
+  protocol: z.string().min(1),
+  labels: labelsSchema,
+  figures: z.record(z.string(), figureSchema),
+});
+
+/** Two models beside each other: quotients of repetitions that were taken one after the other. */
+const ratioSchema = z.strictObject({
+  protocol: z.string().min(1),
+  labels: labelsSchema,
+  metric: z.string().min(1),
+  /** Which model's figure stands above, and which below: values of the cells' label `model`. */
+  above: z.string(),
+  below: z.string(),
+  figure: figureSchema,
+  /** What the paper has there, where it has anything. */
+  paper: z.number().optional(),
+});
+
+export const recordSchema = z.strictObject({
+  format: z.literal(1),
+  benchmark: z.enum(['arch', 'serve', 'quality']),
+  /** Of the code that ran, with `+` where the working tree differed. */
+  commit: z.string().regex(/^[0-9a-f]{40}\+?$/, 'is no commit'),
+  machine: z.strictObject({
+    cpu: z.string(),
+    cores: z.number().int(),
+    gibibytes: z.number(),
+    node: z.string(),
+    load: z.number(),
+  }),
+  /** As the runtime names it: `cpu avx512`, or the GPU. Of a server elsewhere: its address. */
+  device: z.string().min(1),
+  flags: z
+    .record(z.string(), z.union([z.string(), z.number(), z.boolean()]))
+    .refine(flags => Object.keys(flags).length > 0, 'are missing'),
+  seed: z.number().int(),
+  started: z.iso.datetime(),
+  seconds: z.number().nonnegative(),
+  /** Sentences: what else ran, or a spread that is wider than it should be. Empty: nothing was noticed. */
+  disturbed: z.array(z.string()),
+  cells: z.array(cellSchema),
+  ratios: z.array(ratioSchema),
+  /** What only this benchmark has: of `serve`, the fields of `vllm bench serve`. */
+  more: z.record(z.string(), z.unknown()).optional(),
+});
+
+export type Figure = z.infer<typeof figureSchema>;
+export type Cell = z.infer<typeof cellSchema>;
+export type Ratio = z.infer<typeof ratioSchema>;
+export type Labels = z.infer<typeof labelsSchema>;
+export type BenchmarkRecord = z.infer<typeof recordSchema>;
+
+function summarise(unit: string, repetitions: readonly number[]): Figure {
+  return {
+    unit,
+    repetitions: [...repetitions],
+    median: quantile(repetitions, 0.5),
+    low: quantile(repetitions, 0.25),
+    high: quantile(repetitions, 0.75),
+  };
+}
+
+/** @param repetitions at least one */
+export function figure(unit: string, repetitions: readonly number[], limit?: Figure['limit']): Figure {
+  return { ...summarise(unit, repetitions), ...(limit ? { limit } : {}) };
+}
+
+/** Quotients of repetitions with the same number, which were interleaved: what disturbs the machine falls on both. */
+export function ratio(above: Figure, below: Figure): Figure {
+  const count = Math.min(above.repetitions.length, below.repetitions.length);
+  return figure(
+    'ratio',
+    Array.from({ length: count }, (_, i) => above.repetitions[i]! / below.repetitions[i]!),
+  );
+}
+
+/** @throws Error with the path of the field and what is wrong with it */
+export function readRecord(path: string): BenchmarkRecord {
+  const found = recordSchema.safeParse(JSON.parse(readFileSync(path, 'utf8')));
+  if (found.success) return found.data;
+  const wrong = found.error.issues.map(issue => `${issue.path.join('.') || 'the record'} ${issue.message}`);
+  throw new Error(`${path}: ${wrong.join('; ')}`);
+}
