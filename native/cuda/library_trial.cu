@@ -78,18 +78,17 @@ struct FinishParams {
   Epilogue epilogue;
 };
 
-// A thread finishes two columns of the output.
+// A thread finishes two columns of every gridDim.y-th row of the output.
 __global__ void __launch_bounds__(kThreads) finish_kernel(FinishParams p) {
   await_earlier_launches();
   const Epilogue& e = p.epilogue;
-  const int64_t pairs = (e.columns + 1) / 2;
-  for (int64_t i = first_item(); i < p.rows * pairs; i += item_step()) {
-    const int64_t row = i / pairs, column = i % pairs * 2;
-    const float* sums =
-        p.sums + row * p.pitch + (e.gated ? column / kGateRows * kWeightRows + column % kGateRows : column);
-    const float2 y = *reinterpret_cast<const float2*>(sums);
+  const int64_t column = first_item() * 2;
+  if (column >= e.columns) return;
+  const float* sums = p.sums + (e.gated ? column / kGateRows * kWeightRows + column % kGateRows : column);
+  for (int64_t row = blockIdx.y; row < p.rows; row += gridDim.y) {
+    const float2 y = *reinterpret_cast<const float2*>(sums + row * p.pitch);
     if (e.gated) {
-      const float2 value = *reinterpret_cast<const float2*>(sums + kGateRows);
+      const float2 value = *reinterpret_cast<const float2*>(sums + row * p.pitch + kGateRows);
       finish_gated_pair(e, row, column, y.x, y.y, value.x, value.y);
     } else {
       finish_pair(e, row, column, y.x, y.y);
@@ -145,7 +144,8 @@ bool Trial::agrees() {
 }
 
 void finish_sums(Context* context, const float* sums, int64_t rows, int64_t weight_rows, const Epilogue& epilogue) {
-  launch(context, "finishing a product", finish_kernel, dim3(blocks(rows * ((epilogue.columns + 1) / 2))), kThreads, 0,
+  launch(context, "finishing a product", finish_kernel,
+         dim3(blocks((epilogue.columns + 1) / 2), static_cast<unsigned>(std::min<int64_t>(rows, 1 << 15))), kThreads, 0,
          FinishParams{sums, rows, weight_rows, epilogue});
 }
 

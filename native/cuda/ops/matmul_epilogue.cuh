@@ -95,12 +95,13 @@ __device__ __forceinline__ void finish_gated_pair(const Epilogue& e, int64_t row
 template <int kWidth, int kPitch>
 __device__ __forceinline__ void finish_tile(const Epilogue& e, const float* sums, int64_t row0, int64_t rows,
                                             int64_t physical) {
-  const int each = e.gated ? kWidth / 4 : kWidth / 2;  // pairs of columns
+  static_assert((kWidth & (kWidth - 1)) == 0);
+  const int shift = e.gated ? 2 : 1, each = kWidth >> shift;  // pairs of columns
   const int64_t column0 = e.gated ? physical / 2 : physical;
   const int count = static_cast<int>(rows) * each;
 #pragma unroll 1
   for (int i = threadIdx.x; i < count; i += blockDim.x) {
-    const int row = i / each, column = i % each * 2;
+    const int row = (i << shift) / kWidth, column = (i & (each - 1)) * 2;
     const int at = row * kPitch + (e.gated ? column / kGateRows * kWeightRows + column % kGateRows : column);
     const float2 y = *reinterpret_cast<const float2*>(sums + at);
     if (e.gated) {

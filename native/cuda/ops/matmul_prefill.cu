@@ -134,7 +134,7 @@ void launch_prefill(Context* context, const Product& product) {
 
 void prefill_tiles(Context* context, const Product& product) {
   // 128 x 128, or 64 x 64 where that would leave multiprocessors idle.
-  tiles<4, 4, 2, 4>(product) >= context->multiprocessors ? launch_prefill<4, 4, 2, 4>(context, product)
+  tiles<4, 8, 2, 2>(product) >= context->multiprocessors ? launch_prefill<4, 8, 2, 2>(context, product)
                                                          : launch_prefill<2, 4, 2, 2>(context, product);
 }
 
