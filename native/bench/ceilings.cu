@@ -85,7 +85,8 @@ int main() {
   constexpr int kBlocks = static_cast<int>(kPieces / kThreads / kAtOnce);
   fill<<<kBlocks, kThreads>>>(a);
   std::printf("{\n");
-  print("copy by the driver", rates(2.0 * kBytes, [&] { cudaMemcpyAsync(b, a, kBytes, cudaMemcpyDeviceToDevice); }), ",");
+  print("copy by the driver", rates(2.0 * kBytes, [&] { cudaMemcpyAsync(b, a, kBytes, cudaMemcpyDeviceToDevice); }),
+        ",");
   print("copy by a kernel", rates(2.0 * kBytes, [&] { copy<<<kBlocks, kThreads>>>(b, a); }), ",");
   print("read by a kernel", rates(1.0 * kBytes, [&] { read<<<kBlocks, kThreads>>>(b, a); }), "");
   std::printf("}\n");
