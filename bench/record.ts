@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
-import { quantile } from './serving/statistics.ts';
+import { quantile } from './statistics.ts';
 
 /** Repetitions of one measurement in one unit, and what follows from them: median and quartiles. */
 const figureSchema = z

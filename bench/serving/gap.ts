@@ -6,9 +6,10 @@
 import { performance } from 'node:perf_hooks';
 import type { Engine, Submission } from '../../src/engine/engine.ts';
 import { submission } from '../../test/fixtures/fake-engine.ts';
-import { vocabulary, withRandomModel } from './random-model.ts';
-import { type Benchmark, type Finding, type Outcome, shown } from './report.ts';
-import { Draw, median, quantile } from './statistics.ts';
+import { vocabulary, withRandomModel } from '../random-model.ts';
+import { Draw, median, quantile } from '../statistics.ts';
+import { shown } from '../table.ts';
+import type { Benchmark, Finding, Outcome } from './report.ts';
 
 const flags = {
   size: '150m',

@@ -1,9 +1,9 @@
 /** Load on a server: so many clients that each wait for their answer, or requests that come when they come. */
 import type { Agent } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Draw } from '../statistics.ts';
 import { type Answer, complete } from './client.ts';
 import type { Asked } from './server.ts';
-import { Draw } from './statistics.ts';
 
 /** One request and its answer; times are milliseconds since the load began. */
 export interface Sent {

@@ -3,12 +3,13 @@
  * hear so at once, with a time to come back. This process is the client; the server has one of its own.
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { summary } from '../statistics.ts';
+import { shown } from '../table.ts';
 import { openAgent } from './client.ts';
 import { Load, type Sent, throughput } from './load.ts';
-import { type Benchmark, type Finding, type Outcome, shown } from './report.ts';
+import type { Benchmark, Finding, Outcome } from './report.ts';
 import { BenchServer, isIdle } from './server.ts';
 import type { ServerState } from './server-process.ts';
-import { summary } from './statistics.ts';
 
 const flags = {
   model: 'random:redllm-150m',

@@ -7,9 +7,10 @@ import { runInNewContext } from 'node:vm';
 import type { EngineOptions, ModelToLoad, SubmitMessage } from '../../src/engine/protocol.ts';
 import { submission } from '../../test/fixtures/fake-engine.ts';
 import { fakeSpec } from '../../test/fixtures/fake-spec.ts';
+import { Draw, median, quantile } from '../statistics.ts';
+import { shown } from '../table.ts';
 import { nullPageBytes } from './null-native.ts';
-import { type Benchmark, type Finding, type Outcome, shown } from './report.ts';
-import { Draw, median, quantile } from './statistics.ts';
+import type { Benchmark, Finding, Outcome } from './report.ts';
 import { LoopStepper, RunnerStepper, type Stepper } from './stepper.ts';
 
 const flags = {

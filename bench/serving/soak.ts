@@ -3,12 +3,13 @@
  * them, no answer may have been another one's, and the server's memory is what it was.
  */
 import type { Agent } from 'node:http';
+import { Draw } from '../statistics.ts';
+import { shown } from '../table.ts';
 import { complete, openAgent } from './client.ts';
-import { type Benchmark, type Finding, type Outcome, shown } from './report.ts';
+import type { Benchmark, Finding, Outcome } from './report.ts';
 import { type Asked, BenchServer, isIdle, strayPages } from './server.ts';
 import type { ServerMemory } from './server-process.ts';
 import { SocketClient } from './socket-client.ts';
-import { Draw } from './statistics.ts';
 
 const flags = {
   model: '../shared/models/g2p-bart-us',

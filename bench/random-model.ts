@@ -1,7 +1,7 @@
 /** An engine over one of the paper's models with random weights, without a server. */
-import { describeModels, startModels } from '../../src/cli/models.ts';
-import { type Config, configSchema } from '../../src/config.ts';
-import type { Engine } from '../../src/engine/engine.ts';
+import { describeModels, startModels } from '../src/cli/models.ts';
+import { type Config, configSchema } from '../src/config.ts';
+import type { Engine } from '../src/engine/engine.ts';
 
 /** Words of the paper's vocabulary. */
 export const vocabulary = 32_768;
