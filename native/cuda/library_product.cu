@@ -149,7 +149,7 @@ int LibraryProduct::candidates(const Plan& plan, cublaslt::Found (&found)[kCandi
                cublaslt::kSuccess &&
            library_.configuration(&f.algorithm, cublaslt::kReduction, &reduction, sizeof reduction, &written) ==
                cublaslt::kSuccess &&
-           splits <= 1 && reduction == cublaslt::kReductionNone;
+           (splits == 0 || splits == 1) && reduction == cublaslt::kReductionNone;
   };
   return static_cast<int>(std::remove_if(found, found + count, [&](const auto& f) { return !in_one_piece(f); }) -
                           found);

@@ -19,7 +19,7 @@ class Trial {
     const int64_t some = rows_ / 3 < 128 ? rows_ / 3 : 128;
     const struct {
       int64_t first, rows;
-    } parts[] = {{0, 1}, {rows_ - 1, 1}, {3, 7}, {rows_ / 3, some}, {1, rows_ - 1}, {0, rows_}};
+    } parts[] = {{0, 1}, {rows_ - 1, 1}, {3, 7}, {rows_ / 3, some}, {rows_ / 4, rows_ / 2}, {1, rows_ - 1}, {0, rows_}};
     for (const auto& part : parts) {
       if (!multiply(static_cast<const char*>(x_) + part.first * k_ * 2, part.rows, attempt_)) return false;
       compare_bits(part.first, part.rows);
