@@ -23,10 +23,10 @@ struct Block {
 constexpr int resident_blocks(int dim) {  // of a multiprocessor
   return dim == 64 ? 4 : dim == 128 ? 3 : 2;
 }
-template <int D>
+template <int D, int kDepth>
 constexpr int block_bytes() {
   constexpr int kReserved = 1024, kMultiprocessor = 228 << 10;  // of compute capability 9.0
-  constexpr int bytes = kWarps * Ring<D>::kBytes + static_cast<int>(sizeof(Block<D>));
+  constexpr int bytes = kWarps * Ring<D, kDepth>::kBytes + static_cast<int>(sizeof(Block<D>));
   static_assert(resident_blocks(D) * (bytes + kReserved) <= kMultiprocessor);
   return bytes;
 }
@@ -48,7 +48,8 @@ __device__ __forceinline__ bool arrive(int32_t* counter, int32_t count, Work& wo
 // The warps' results to the rows' output; where the tile has more chunks, to the workspace, joined by the last block of
 // a span, and where it has more spans by the last block of the tile.
 template <int D>
-__device__ __forceinline__ void close_item(const Params& p, const Plan& plan, const char* rings, Block<D>& block) {
+__device__ __forceinline__ void close_item(const Params& p, const Plan& plan, const char* rings, int ring_bytes,
+                                           Block<D>& block) {
   const AttentionArgs& a = p.a;
   const int32_t shared = a.heads / a.segment[0].pool.kv_heads;
   const int32_t span = plan.chunk / kSpanChunks;
@@ -80,7 +81,7 @@ __device__ __forceinline__ void close_item(const Params& p, const Plan& plan, co
       float* const of_row = p.partials + number * slots * stride;
       RowPart<D> part;
       if (level == 0) {
-        part = join_warps<D>(rings, Ring<D>::kBytes, block.maxima, block.sums, row);
+        part = join_warps<D>(rings, ring_bytes, block.maxima, block.sums, row);
       } else {
         part = join_slots<D>({of_row + from * stride, stride, count, leap, jump * stride}, a.head_dim);
       }
@@ -96,16 +97,17 @@ __device__ __forceinline__ void close_item(const Params& p, const Plan& plan, co
   }
 }
 
-template <int D>
+template <int D, int kDepth>
 __global__ void __launch_bounds__(kThreads, resident_blocks(D)) kernel(Params p) {
   await_earlier_launches();
+  constexpr int kRingBytes = Ring<D, kDepth>::kBytes;
   const AttentionArgs& a = p.a;
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
   char* const rings = shared_memory();
-  Block<D>& block = *reinterpret_cast<Block<D>*>(rings + kWarps * Ring<D>::kBytes);
+  Block<D>& block = *reinterpret_cast<Block<D>*>(rings + kWarps * kRingBytes);
   list_work<D>(p, block.work, reinterpret_cast<int32_t*>(rings));
-  Stream<D> stream = {};
-  stream.ring = reinterpret_cast<Piece*>(rings + warp * Ring<D>::kBytes);
+  Stream<D, kDepth> stream = {};
+  stream.ring = reinterpret_cast<Piece*>(rings + warp * kRingBytes);
   // The first turn does nothing but prepare the second.
   for (int turn = 0; turn == 0 || !block.plans[turn % 2].none; ++turn) {
     const Plan& plan = block.plans[turn % 2];
@@ -135,7 +137,7 @@ __global__ void __launch_bounds__(kThreads, resident_blocks(D)) kernel(Params p)
       softmax.store(reinterpret_cast<float4*>(stream.ring), block.maxima + warp * kTileRows,
                     block.sums + warp * kTileRows, plan.rows);
       sync_block();
-      close_item<D>(p, plan, rings, block);
+      close_item<D>(p, plan, rings, kRingBytes, block);
     }
     sync_block();
   }
@@ -149,7 +151,7 @@ int64_t divided_up(int64_t a, int64_t b) {
   return (a + b - 1) / b;
 }
 
-template <int D>
+template <int D, int kDepth>
 void run(Context* context, const AttentionArgs& a) {
   const int32_t kv_heads = a.segment[0].pool.kv_heads, shared = a.heads / kv_heads;
   const int64_t tokens = a.q.rows;
@@ -174,8 +176,8 @@ void run(Context* context, const AttentionArgs& a) {
     most_tokens = std::min<int64_t>(most_tokens, heads / kv_heads);
     if (most_tokens == 0) most_tokens = 1, most_heads = std::clamp<int64_t>(heads, 1, kv_heads);
   }
-  const int64_t resident =
-      std::min(decode::resident_blocks(D), std::max(context->shared_bytes / decode::block_bytes<D>(), 1));
+  constexpr int kBytes = decode::block_bytes<D, kDepth>();
+  const int64_t resident = std::min(decode::resident_blocks(D), std::max(context->shared_bytes / kBytes, 1));
   for (int64_t token = 0; token < tokens; token += most_tokens)
     for (int64_t head = 0; head < kv_heads; head += most_heads) {
       p.first_token = static_cast<int32_t>(token);
@@ -184,8 +186,8 @@ void run(Context* context, const AttentionArgs& a) {
       p.kv_heads = static_cast<int32_t>(std::min(most_heads, kv_heads - head));
       const int64_t items = int64_t{p.tokens} * p.parts * p.kv_heads * std::max(a.segments * p.chunks, 1);
       const int64_t blocks = std::min(items, context->multiprocessors * resident);
-      launch(context, "attention of generated tokens", decode::kernel<D>, dim3(static_cast<uint32_t>(blocks)),
-             decode::kThreads, decode::block_bytes<D>(), p);
+      launch(context, "attention of generated tokens", decode::kernel<D, kDepth>, dim3(static_cast<uint32_t>(blocks)),
+             decode::kThreads, kBytes, p);
     }
 }
 
@@ -193,11 +195,13 @@ void run(Context* context, const AttentionArgs& a) {
 
 void attention_decode(Context* context, const AttentionArgs& a) {
   if (a.head_dim <= 64) {
-    run<64>(context, a);
+    run<64, 6>(context, a);
   } else if (a.head_dim <= 128) {
-    run<128>(context, a);
+    run<128, 4>(context, a);
+  } else if (context->shared_bytes >= decode::block_bytes<256, 3>()) {
+    run<256, 3>(context, a);
   } else {
-    run<256>(context, a);
+    run<256, 2>(context, a);
   }
 }
 

@@ -21,10 +21,11 @@ namespace redllm::cuda::decode {
 
 constexpr float kLog2E = 1.4426950408889634f;
 
-// A half is the K or the V of a page.
-template <int D>
+// The pipeline of a warp: so many halves (the K or the V of a page) are on their way or being read. It is as deep as
+// shared memory allows; results do not depend on it.
+template <int D, int kDepth>
 struct Ring {
-  static constexpr int kHalves = D == 64 ? 6 : D == 128 ? 4 : 3;  // on their way, or being read, a warp
+  static constexpr int kHalves = kDepth;
   static constexpr int kHalfBytes = kPageTokens * D * 2;
   static constexpr int kBytes = kHalves * kHalfBytes;
 };
@@ -245,9 +246,9 @@ struct Softmax {
 };
 
 // A warp on its way through its pages of an item.
-template <int D>
+template <int D, int kDepth>
 struct Stream {
-  using R = Ring<D>;
+  using R = Ring<D, kDepth>;
   Piece* ring;           // the warp's
   const uint16_t* base;  // of the head in the pool's first page
   int64_t page, value;   // elements from a page to the next, from K to V
