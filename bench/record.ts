@@ -1,8 +1,10 @@
 /**
  * What a benchmark leaves behind: one JSON of everything that was measured, from which every figure follows. `readRecord` refuses a
- * file in which it does not: a commit, a flag or a repetition that is missing, a median that is not that of its repetitions.
+ * file in which it does not: a commit, a flag or a repetition that is missing, a median that is not that of its repetitions, a
+ * ratio that is not that of the cells it names.
  */
 import { readFileSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { quantile } from './statistics.ts';
 
@@ -34,10 +36,13 @@ const labelsSchema = z.record(z.string(), z.union([z.string(), z.number()]));
 const cellSchema = z.strictObject({
   protocol: z.string().min(1),
   labels: labelsSchema,
-  figures: z.record(z.string(), figureSchema),
+  figures: z.record(z.string(), figureSchema).refine(figures => Object.keys(figures).length > 0, 'are missing'),
 });
 
-/** Two models beside each other: quotients of repetitions that were taken one after the other. */
+/**
+ * Two models beside each other: quotients of repetitions that were taken one after the other. The labels are those of both cells,
+ * but for `model`, and but for `size` where models of different sizes are compared.
+ */
 const ratioSchema = z.strictObject({
   protocol: z.string().min(1),
   labels: labelsSchema,
@@ -50,39 +55,90 @@ const ratioSchema = z.strictObject({
   paper: z.number().optional(),
 });
 
-export const recordSchema = z.strictObject({
-  format: z.literal(1),
-  benchmark: z.enum(['arch', 'serve', 'quality']),
-  /** Of the code that ran, with `+` where the working tree differed. */
-  commit: z.string().regex(/^[0-9a-f]{40}\+?$/, 'is no commit'),
-  machine: z.strictObject({
-    cpu: z.string(),
-    cores: z.number().int(),
-    gibibytes: z.number(),
-    node: z.string(),
-    load: z.number(),
-  }),
-  /** As the runtime names it: `cpu avx512`, or the GPU. Of a server elsewhere: its address. */
-  device: z.string().min(1),
-  flags: z
-    .record(z.string(), z.union([z.string(), z.number(), z.boolean()]))
-    .refine(flags => Object.keys(flags).length > 0, 'are missing'),
-  seed: z.number().int(),
-  started: z.iso.datetime(),
-  seconds: z.number().nonnegative(),
-  /** Sentences: what else ran, or a spread that is wider than it should be. Empty: nothing was noticed. */
-  disturbed: z.array(z.string()),
-  cells: z.array(cellSchema),
-  ratios: z.array(ratioSchema),
-  /** What only this benchmark has: of `serve`, the fields of `vllm bench serve`. */
-  more: z.record(z.string(), z.unknown()).optional(),
-});
+export const recordSchema = z
+  .strictObject({
+    format: z.literal(1),
+    benchmark: z.enum(['arch', 'serve', 'quality']),
+    /** Of the code that ran, with `+` where the working tree differed. */
+    commit: z.string().regex(/^[0-9a-f]{40}\+?$/, 'is no commit'),
+    machine: z.strictObject({
+      cpu: z.string(),
+      cores: z.number().int(),
+      gibibytes: z.number(),
+      node: z.string(),
+      load: z.number(),
+    }),
+    /** As the runtime names it: `cpu avx512`, or the GPU. Of a server elsewhere: its address. */
+    device: z.string().min(1),
+    flags: z
+      .record(z.string(), z.union([z.string(), z.number(), z.boolean()]))
+      .refine(flags => Object.keys(flags).length > 0, 'are missing'),
+    seed: z.number().int(),
+    started: z.iso.datetime(),
+    seconds: z.number().nonnegative(),
+    /** Sentences: what else ran, or a spread that is wider than it should be. Empty: nothing was noticed. */
+    disturbed: z.array(z.string()),
+    cells: z.array(cellSchema),
+    ratios: z.array(ratioSchema),
+    /** What only this benchmark has: of `serve`, the fields of `vllm bench serve`. */
+    more: z.record(z.string(), z.unknown()).optional(),
+  })
+  .superRefine((record, context) => {
+    const refuse = (path: (string | number)[], message: string) => context.addIssue({ code: 'custom', path, message });
+    const places = new Set<string>();
+    record.cells.forEach((cell, i) => {
+      const place = placeOf(cell);
+      if (places.has(place)) refuse(['cells', i, 'labels'], 'are those of another cell, too');
+      places.add(place);
+    });
+    record.ratios.forEach((found, i) => {
+      const above = cellOf(record.cells, found, found.above);
+      const below = cellOf(record.cells, found, found.below);
+      if (above === undefined) refuse(['ratios', i, 'above'], `names no single cell with ${found.metric}`);
+      if (below === undefined) refuse(['ratios', i, 'below'], `names no single cell with ${found.metric}`);
+      if (above === undefined || below === undefined) return;
+      for (const label of differingLabels(above, below))
+        refuse(['ratios', i, 'labels', label], 'differs between the two cells');
+      const figures = [above.figures[found.metric]!, below.figures[found.metric]!] as const;
+      if (figures[0].unit !== figures[1].unit) refuse(['ratios', i, 'metric'], 'has two units');
+      const { repetitions } = ratio(...figures);
+      if (found.figure.unit !== 'ratio') refuse(['ratios', i, 'figure', 'unit'], 'is not ratio');
+      if (!isDeepStrictEqual(found.figure.repetitions, repetitions))
+        refuse(
+          ['ratios', i, 'figure', 'repetitions'],
+          `are not the quotients of the cells' (${repetitions.join(', ')})`,
+        );
+    });
+  });
 
 export type Figure = z.infer<typeof figureSchema>;
 export type Cell = z.infer<typeof cellSchema>;
 export type Ratio = z.infer<typeof ratioSchema>;
 export type Labels = z.infer<typeof labelsSchema>;
 export type BenchmarkRecord = z.infer<typeof recordSchema>;
+
+/** Protocol and labels, whatever their order: where in the grid a cell stands. */
+export function placeOf({ protocol, labels }: Pick<Cell, 'protocol' | 'labels'>): string {
+  return JSON.stringify([protocol, Object.entries(labels).toSorted(([a], [b]) => (a < b ? -1 : 1))]);
+}
+
+/** The one cell of a model in a ratio; nothing where there is none, or more than one. */
+export function cellOf(cells: readonly Cell[], ratio: Omit<Ratio, 'figure'>, model: string): Cell | undefined {
+  const fitting = cells.filter(
+    cell =>
+      cell.protocol === ratio.protocol &&
+      cell.labels.model === model &&
+      Object.hasOwn(cell.figures, ratio.metric) &&
+      Object.entries(ratio.labels).every(([name, value]) => cell.labels[name] === value),
+  );
+  return fitting.length === 1 ? fitting[0] : undefined;
+}
+
+/** Labels by which two cells are no pair: models are compared, and may be of two sizes; all else is equal. */
+function differingLabels(above: Cell, below: Cell): string[] {
+  const names = new Set([...Object.keys(above.labels), ...Object.keys(below.labels)]);
+  return [...names].filter(name => name !== 'model' && name !== 'size' && above.labels[name] !== below.labels[name]);
+}
 
 function summarise(unit: string, repetitions: readonly number[]): Figure {
   return {
@@ -110,8 +166,16 @@ export function ratio(above: Figure, below: Figure): Figure {
 
 /** @throws Error with the path of the field and what is wrong with it */
 export function readRecord(path: string): BenchmarkRecord {
-  const found = recordSchema.safeParse(JSON.parse(readFileSync(path, 'utf8')));
+  const found = recordSchema.safeParse(parse(path));
   if (found.success) return found.data;
   const wrong = found.error.issues.map(issue => `${issue.path.join('.') || 'the record'} ${issue.message}`);
   throw new Error(`${path}: ${wrong.join('; ')}`);
+}
+
+function parse(path: string): unknown {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    throw new Error(`${path}: is no JSON (${(error as Error).message})`);
+  }
 }
