@@ -17,65 +17,60 @@ struct FewParams {
   Slices slices;
 };
 
-// What a warp has under way: a ring of chunks, each of kStretches stretches of 16 rows of weights and of the tokens. As many as registers
-// allow, 128 bytes of weights a lane or more.
+// What a warp has under way: a ring of units of K of its 16 rows of weights and of the tokens, as many as registers allow.
 template <int kTiles>
-struct Ring {
-  static constexpr int kChunks = kTiles == 1 ? 2 : 3;
-  static constexpr int kStretches = kTiles == 1 ? 4 : 2;
-};
+constexpr int kRing = kTiles == 1 ? 4 : 3;
 
 template <int kTiles>
-struct Chunk {
-  uint4 low[Ring<kTiles>::kStretches];   // row g of the weights
-  uint4 high[Ring<kTiles>::kStretches];  // row g + 8
-  uint4 tokens[Ring<kTiles>::kStretches][kTiles];
+struct Unit {
+  uint4 low[kUnitStretches];   // row g of the weights
+  uint4 high[kUnitStretches];  // row g + 8
+  uint4 tokens[kUnitStretches][kTiles];
 };
 
-// What a lane loads next: from its rows of the weights, and its token of the first tile.
+// A lane's rows of the weights and its token of the first tile, at the first unit of the ring.
+template <int kTiles>
 struct Place {
   const uint16_t* low;
   const uint16_t* high;
   const uint16_t* x;
-  int32_t left;    // stretches of the warp's slice
-  int32_t left_x;  // elements of the tokens
+  int32_t
+      left_k[kTiles];  // elements from there to the end of the token of each tile; none where there is no such token
 };
 
 template <int kTiles>
-__device__ __forceinline__ void load_weights(Chunk<kTiles>& chunk, const Place& at) {
+__device__ __forceinline__ void load_weights(Unit<kTiles>& unit, const Place<kTiles>& at, int index) {
 #pragma unroll
-  for (int s = 0; s < Ring<kTiles>::kStretches; ++s) {
-    if (s >= at.left) continue;
-    chunk.low[s] = load_stream(at.low + s * kStretch);
-    chunk.high[s] = load_stream(at.high + s * kStretch);
+  for (int s = 0; s < kUnitStretches; ++s) {
+    unit.low[s] = load_stream(at.low + index * kWeightK + s * kStretch);
+    unit.high[s] = load_stream(at.high + index * kWeightK + s * kStretch);
   }
 }
 
-// tokens: how many there are from this lane's on. Tokens and elements that do not exist count as zeros.
+// Tokens and elements that do not exist count as zeros.
 template <int kTiles>
-__device__ __forceinline__ void load_tokens(Chunk<kTiles>& chunk, const Place& at, const Product& p, int32_t tokens) {
+__device__ __forceinline__ void load_tokens(Unit<kTiles>& unit, const Place<kTiles>& at, int index, int64_t pitch) {
 #pragma unroll
-  for (int s = 0; s < Ring<kTiles>::kStretches; ++s)
+  for (int s = 0; s < kUnitStretches; ++s)
 #pragma unroll
     for (int j = 0; j < kTiles; ++j) {
-      chunk.tokens[s][j] = make_uint4(0, 0, 0, 0);
-      if (s < at.left && j * 8 < tokens && s * kStretch < at.left_x)
-        chunk.tokens[s][j] = *reinterpret_cast<const uint4*>(at.x + j * 8 * p.k + s * kStretch);
+      const int k = index * kWeightK + s * kStretch;
+      unit.tokens[s][j] = make_uint4(0, 0, 0, 0);
+      if (k < at.left_k[j]) unit.tokens[s][j] = *reinterpret_cast<const uint4*>(at.x + j * 8 * pitch + k);
     }
 }
 
-// sums += chunk's weights times its tokens, where `left` stretches were left when it was loaded.
+// sums += the unit's weights times its tokens.
 template <int kTiles>
-__device__ __forceinline__ void multiply_chunk(float (&sums)[kTiles][4], const Chunk<kTiles>& chunk, int32_t left) {
+__device__ __forceinline__ void multiply_unit(float (&sums)[kTiles][4], const Unit<kTiles>& unit) {
 #pragma unroll
-  for (int s = 0; s < Ring<kTiles>::kStretches; ++s) {
-    if (s >= left) continue;
-    const uint32_t first[4] = {chunk.low[s].x, chunk.high[s].x, chunk.low[s].y, chunk.high[s].y};
-    const uint32_t second[4] = {chunk.low[s].z, chunk.high[s].z, chunk.low[s].w, chunk.high[s].w};
+  for (int s = 0; s < kUnitStretches; ++s) {
+    const uint32_t first[4] = {unit.low[s].x, unit.high[s].x, unit.low[s].y, unit.high[s].y};
+    const uint32_t second[4] = {unit.low[s].z, unit.high[s].z, unit.low[s].w, unit.high[s].w};
 #pragma unroll
-    for (int j = 0; j < kTiles; ++j) multiply_add(sums[j], first, chunk.tokens[s][j].x, chunk.tokens[s][j].y);
+    for (int j = 0; j < kTiles; ++j) multiply_add(sums[j], first, unit.tokens[s][j].x, unit.tokens[s][j].y);
 #pragma unroll
-    for (int j = 0; j < kTiles; ++j) multiply_add(sums[j], second, chunk.tokens[s][j].z, chunk.tokens[s][j].w);
+    for (int j = 0; j < kTiles; ++j) multiply_add(sums[j], second, unit.tokens[s][j].z, unit.tokens[s][j].w);
   }
 }
 
@@ -102,44 +97,57 @@ template <int kTiles>
 __global__ void __launch_bounds__(kMostSlices* kWarp) decode_few_kernel(FewParams params) {
   const Product& p = params.product;
   const Slices& slices = params.slices;
-  constexpr int kTokens = kTiles * 8, kChunks = Ring<kTiles>::kChunks, kStretches = Ring<kTiles>::kStretches;
-  const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp, quad_row = lane / 4, quad_column = lane % 4;
+  constexpr int kTokens = kTiles * 8, kUnits = kRing<kTiles>;
+  // By a shuffle the compiler knows that a warp agrees on it, and on what its branches below depend on.
+  const int warp = shuffle(static_cast<int>(threadIdx.x) / kWarp, 0);
+  const int lane = threadIdx.x % kWarp, quad_row = lane / 4, quad_column = lane % 4;
   const int64_t row0 = static_cast<int64_t>(blockIdx.x) * kWeightRows;
-  const int64_t token0 = static_cast<int64_t>(blockIdx.y) * kTokens, left_tokens = p.rows - token0;
-  const int32_t tokens = (left_tokens < kTokens ? static_cast<int32_t>(left_tokens) : kTokens) - quad_row;
+  const int64_t token0 = static_cast<int64_t>(blockIdx.y) * kTokens;
 
-  Place at;
+  Place<kTiles> at;
   const int32_t k0 = slices.start(warp) * kWeightK + quad_column * 8;
+  int32_t units = slices.start(warp + 1) - slices.start(warp);
   at.low = static_cast<const uint16_t*>(p.w) + (row0 + quad_row) * p.weight_k + k0;
   at.high = at.low + 8 * p.weight_k;
   at.x = static_cast<const uint16_t*>(p.x) + (token0 + quad_row) * p.k + k0;
-  at.left = (slices.start(warp + 1) - slices.start(warp)) * kUnitStretches;
-  at.left_x = static_cast<int32_t>(p.k) - k0;
-  const auto advance = [](Place& place) {
-    place.low += kStretches * kStretch;
-    place.high += kStretches * kStretch;
-    place.x += kStretches * kStretch;
-    place.left -= kStretches;
-    place.left_x -= kStretches * kStretch;
-  };
-  Chunk<kTiles> ring[kChunks];
-  Place first = at;
 #pragma unroll
-  for (int i = 0; i < kChunks; ++i, advance(first)) load_weights(ring[i], first);
+  for (int j = 0; j < kTiles; ++j)
+    at.left_k[j] = token0 + j * 8 + quad_row < p.rows ? static_cast<int32_t>(p.k) - k0 : 0;
+
+  Unit<kTiles> ring[kUnits];
+#pragma unroll
+  for (int i = 0; i < kUnits; ++i)
+    if (i < units) load_weights(ring[i], at, i);
   await_earlier_launches();  // for the tokens: weights depend on no other launch
 #pragma unroll
-  for (int i = 0; i < kChunks; ++i, advance(at)) load_tokens(ring[i], at, p, tokens);
+  for (int i = 0; i < kUnits; ++i)
+    if (i < units) load_tokens(ring[i], at, i, p.k);
 
-  // `at` is kChunks chunks ahead of what is multiplied.
   float sums[kTiles][4] = {};
-  while (at.left + kChunks * kStretches > 0) {
+  for (; units >= 2 * kUnits; units -= kUnits) {
 #pragma unroll
-    for (int i = 0; i < kChunks; ++i, advance(at)) {
-      multiply_chunk(sums, ring[i], at.left + kChunks * kStretches);
-      load_weights(ring[i], at);
-      load_tokens(ring[i], at, p, tokens);
+    for (int i = 0; i < kUnits; ++i) {
+      multiply_unit(sums, ring[i]);
+      load_weights(ring[i], at, kUnits + i);
+      load_tokens(ring[i], at, kUnits + i, p.k);
     }
+    at.low += kUnits * kWeightK;
+    at.high += kUnits * kWeightK;
+    at.x += kUnits * kWeightK;
+#pragma unroll
+    for (int j = 0; j < kTiles; ++j) at.left_k[j] -= kUnits * kWeightK;
   }
+  // Less than two rings are left.
+#pragma unroll
+  for (int i = 0; i < kUnits; ++i) {
+    if (i < units) multiply_unit(sums, ring[i]);
+    if (kUnits + i >= units) continue;
+    load_weights(ring[i], at, kUnits + i);
+    load_tokens(ring[i], at, kUnits + i, p.k);
+  }
+#pragma unroll
+  for (int i = 0; i < kUnits; ++i)
+    if (kUnits + i < units) multiply_unit(sums, ring[i]);
 
   float* shared = reinterpret_cast<float*>(shared_memory());
   float* own = shared + warp * kTokens * kSumPitch + quad_row;
