@@ -53,6 +53,10 @@ void copy_async_wait(int pending) {
     const Copy& copy = thread.copies[i];
     races::write(copy.to, 16);
     if (copy.valid) races::read(copy.from, 16);
+  }
+  const races::Unwatched unwatched;
+  for (size_t i = 0; i < copied; ++i) {
+    const Copy& copy = thread.copies[i];
     if (copy.valid)
       std::memcpy(copy.to, copy.from, 16);
     else
