@@ -9,21 +9,6 @@
 
 namespace redllm::cuda {
 
-// Until every op has landed.
-#define REDLLM_NOT_YET(result, op, ...) __attribute__((weak)) result op(__VA_ARGS__)
-REDLLM_NOT_YET(uint64_t, weight_bytes, DType, int32_t, int32_t, bool);
-REDLLM_NOT_YET(uint64_t, page_bytes, DType, int32_t, int32_t, int32_t);
-REDLLM_NOT_YET(void, pack, Context*, const PackArgs&);
-REDLLM_NOT_YET(void, embed, Context*, const EmbedArgs&);
-REDLLM_NOT_YET(void, gather, Context*, const GatherArgs&);
-REDLLM_NOT_YET(void, norm, Context*, const NormArgs&);
-REDLLM_NOT_YET(void, matmul, Context*, const MatmulArgs&);
-REDLLM_NOT_YET(void, append, Context*, const AppendArgs&);
-REDLLM_NOT_YET(void, attention, Context*, const AttentionArgs&);
-REDLLM_NOT_YET(void, copy_pages, Context*, const CopyPagesArgs&);
-REDLLM_NOT_YET(void, set_history, Context*, const HistoryArgs&);
-REDLLM_NOT_YET(void, sample, Context*, const SampleArgs&);
-
 bool succeeded(Context* context, cudaError_t code, const char* what) {
   if (code == cudaSuccess) return true;
   cudaGetLastError();
