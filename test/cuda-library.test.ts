@@ -105,3 +105,19 @@ test('the emulated library is opened like the real one', { skip: skipEmulated },
   assert.equal(runtime.threads, 0);
   runtime.free();
 });
+
+test('a request gives the CPU’s answer on the emulated device, step by step and replayed', {
+  skip: skipEmulated,
+}, t => {
+  for (const config of [tinyConfigs.llama, tinyConfigs.t5v11]) {
+    const model = `m=${writeCheckpoint(t, { config })}`;
+    const request = ['--model', model, '--tokens', '5,6,7,8,9', '--max-tokens', '20', '--n', '2', '--ignore-eos'];
+    const limits = ['--max-model-len', '64', '--max-batch-tokens', '64', '--dtype', 'float32'];
+    const answers = ['cpu', 'cuda'].map(device =>
+      run(emulated, 'generate', ...request, ...limits, '--temperature', '1', '--seed', '5', '--device', device),
+    );
+    assert.equal(answers[1]!.status, 0, answers[1]!.stderr);
+    assert.match(answers[0]!.stdout, /^(\d+(,\d+){19}\n){2}$/);
+    assert.equal(answers[1]!.stdout, answers[0]!.stdout);
+  }
+});

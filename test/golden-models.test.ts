@@ -5,12 +5,15 @@ import { describe, it } from 'node:test';
 import { loadAddon } from '../src/native.ts';
 import { DirectModel, type DirectResult } from './fixtures/direct.ts';
 import { readNpz } from './fixtures/npz.ts';
-import { sharedPath } from './shared.ts';
+import { sharedPath, testDevice } from './shared.ts';
 
-const isas = loadAddon()
-  .devices()
-  .filter(device => device.available && device.name.startsWith('cpu '))
-  .map(device => device.name.replace('cpu ', ''));
+const isas =
+  testDevice.device === 'cpu'
+    ? loadAddon()
+        .devices()
+        .filter(device => device.available && device.name.startsWith('cpu '))
+        .map(device => device.name.replace('cpu ', ''))
+    : ['auto'];
 
 interface ReferenceCase {
   source: number[];
