@@ -109,7 +109,7 @@ test('the emulated library is opened like the real one', { skip: skipEmulated },
 test('a request gives the CPU’s answer on the emulated device, step by step and replayed', {
   skip: skipEmulated,
 }, t => {
-  for (const config of [tinyConfigs.llama, tinyConfigs.t5v11]) {
+  for (const config of [tinyConfigs.decllm, tinyConfigs.t5v11]) {
     const model = `m=${writeCheckpoint(t, { config })}`;
     const request = ['--model', model, '--tokens', '5,6,7,8,9', '--max-tokens', '20', '--n', '2', '--ignore-eos'];
     const limits = ['--max-model-len', '64', '--max-batch-tokens', '64', '--dtype', 'float32'];
@@ -120,4 +120,19 @@ test('a request gives the CPU’s answer on the emulated device, step by step an
     assert.match(answers[0]!.stdout, /^(\d+(,\d+){19}\n){2}$/);
     assert.equal(answers[1]!.stdout, answers[0]!.stdout);
   }
+});
+
+test('heads that the kernels do not take are refused, and served on the CPU', { skip: skipEmulated }, t => {
+  const request = [
+    '--model',
+    `m=${writeCheckpoint(t, { config: tinyConfigs.llama })}`,
+    '--tokens',
+    '5,6',
+    '--max-tokens',
+    '2',
+  ];
+  const refused = run(emulated, 'generate', ...request, '--max-model-len', '64', '--device', 'cuda');
+  assert.equal(refused.status, 1);
+  assert.match(refused.stderr, /^redllm: Model 'm' has heads of 4 elements; on cuda:0 emulated they must be .*\.$/m);
+  assert.equal(run(emulated, 'generate', ...request, '--device', 'cpu').status, 0);
 });

@@ -23,6 +23,7 @@ export class LoadingModel {
     this.#runtime = runtime;
     this.#model = model;
     this.#kvMemory = options.kvMemory;
+    if (onDevice(runtime)) checkHeads(runtime, model);
     this.footprint = runtime.footprint(model.spec, model.compute);
     this.limits = modelLimits(model, options, this.footprint, kvMemoryLimit(runtime, options.kvMemory));
     this.#steps = stepLimits(this.limits);
@@ -68,4 +69,16 @@ export class LoadingModel {
   free(): void {
     this.#native.free();
   }
+}
+
+/** What the kernels of a device ask of heads beyond those of the CPU. @throws RedllmError `unsupported_model` */
+function checkHeads({ device }: NativeRuntime, { name, spec }: ModelToLoad): void {
+  for (const { self, cross } of [...(spec.encoder?.layers ?? []), ...spec.decoder.layers])
+    for (const { headDim } of cross ? [self.block, cross.block] : [self.block])
+      if (headDim % 8 !== 0 || headDim > 256)
+        throw new RedllmError(
+          'unsupported_model',
+          `Model '${name}' has heads of ${headDim} elements; on ${device} they must be a multiple of 8, and 256 at most. On the CPU it is served.`,
+          { param: 'device' },
+        );
 }
