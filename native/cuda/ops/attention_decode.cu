@@ -108,6 +108,8 @@ __global__ void __launch_bounds__(kThreads, resident_blocks(D)) kernel(Params p)
   list_work<D>(p, block.work, reinterpret_cast<int32_t*>(rings));
   Stream<D, kDepth> stream = {};
   stream.ring = reinterpret_cast<Piece*>(rings + warp * kRingBytes);
+  // Of the item that is to be prepared, in the first lane: a block's own number, then what it has drawn a turn before.
+  int32_t number = blockIdx.x;
   // The first turn does nothing but prepare the second.
   for (int turn = 0; turn == 0 || !block.plans[turn % 2].none; ++turn) {
     const Plan& plan = block.plans[turn % 2];
@@ -117,18 +119,13 @@ __global__ void __launch_bounds__(kThreads, resident_blocks(D)) kernel(Params p)
     }
     sync_block();
     if (warp == 0) {
-      // A block's first item is its own number. As many ask for others as there are items: where the last number is
-      // given, no one is left who would ask.
-      int32_t number = blockIdx.x;
-      if (turn > 0) {
-        if (lane == 0) {
-          number = atomic_add(p.counters, 1);
-          if (number == block.work.chunks * p.kv_heads * p.parts - 1) *p.counters = 0;
-          number += gridDim.x;
-        }
-        number = shuffle(number, 0);
+      const int32_t items = block.work.chunks * p.kv_heads * p.parts, at_hand = shuffle(number, 0);
+      if (lane == 0) {
+        // With the last number all are drawn, as many as there are items: no block asks again.
+        if (turn > 0 && number == items - 1 + static_cast<int32_t>(gridDim.x)) *p.counters = 0;
+        if (at_hand < items) number = atomic_add(p.counters, 1) + static_cast<int32_t>(gridDim.x);
       }
-      prepare<D>(p, block.work, number, block.plans[(turn + 1) % 2]);
+      prepare<D>(p, block.work, at_hand, block.plans[(turn + 1) % 2]);
     }
     if (turn > 0) {
       Softmax<D> softmax;
