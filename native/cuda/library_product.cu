@@ -16,8 +16,12 @@ namespace {
 using cublaslt::Descriptor;
 
 constexpr int64_t kLibraryBytes = int64_t{32} << 20;  // of workspace: what NVIDIA recommends for compute capability 9.0
-constexpr int64_t kNominalRows = 2048;                // for which algorithms are asked for
 constexpr int kCandidates = 8;
+// Numbers of rows for which algorithms are asked for, since one that suits many leaves a device idle with few. The first of kFirst's that
+// passes its trial serves; for the other numbers one is taken that gives the same bits, if there is one.
+constexpr int64_t kNominalRows[] = {128, 512, 2048, 8192};
+constexpr int kNominals = 4;
+constexpr int kFirst = 1;
 // The least alignment of what is ever multiplied: rows of x and of the output start at any multiple of a row.
 constexpr uint32_t kAlignment = 16;
 
@@ -26,9 +30,18 @@ struct Plan {
   int64_t n, k;
   DType out_type;
   bool serves;
-  cublaslt::Algorithm algorithm;
-  size_t workspace;
   Descriptor w, x, out;
+  struct Choice {
+    bool taken;
+    cublaslt::Algorithm algorithm;
+    size_t workspace;
+  } choices[kNominals];
+
+  const Choice& choice(int64_t rows) const {
+    int i = 0;
+    while (i < kNominals - 1 && rows > 2 * kNominalRows[i]) ++i;
+    return choices[choices[i].taken ? i : kFirst];
+  }
 };
 
 }  // namespace
@@ -51,7 +64,10 @@ class LibraryProduct {
 
  private:
   bool open();
-  int candidates(const Plan&, cublaslt::Found (&found)[kCandidates]);
+  bool set_rows(Plan&, int64_t rows);
+  int candidates(Plan&, int64_t rows, cublaslt::Found (&found)[kCandidates]);
+  bool launch(Context*, Plan&, const Plan::Choice&, const void* x, const void* w, int64_t rows, float alpha, float beta,
+              void* out, void* workspace);
 
   cublaslt::Library library_ = {};
   cublaslt::Handle handle_ = nullptr;
@@ -123,9 +139,16 @@ Plan* LibraryProduct::find(int64_t n, int64_t k, DType out_type) {
   return nullptr;
 }
 
-// Algorithms that sum each output in one piece, the quickest for kNominalRows first.
-int LibraryProduct::candidates(const Plan& plan, cublaslt::Found (&found)[kCandidates]) {
+bool LibraryProduct::set_rows(Plan& plan, int64_t rows) {
+  const uint64_t columns = static_cast<uint64_t>(rows);
+  return library_.set_layout(plan.x, cublaslt::kLayoutColumns, &columns, sizeof columns) == cublaslt::kSuccess &&
+         library_.set_layout(plan.out, cublaslt::kLayoutColumns, &columns, sizeof columns) == cublaslt::kSuccess;
+}
+
+// Algorithms that sum each output in one piece, the quickest for so many rows first.
+int LibraryProduct::candidates(Plan& plan, int64_t rows, cublaslt::Found (&found)[kCandidates]) {
   Descriptor preference = nullptr;
+  if (!set_rows(plan, rows)) return 0;
   if (library_.create_preference(&preference) != cublaslt::kSuccess) return 0;
   const uint64_t workspace = kLibraryBytes;
   const auto set = [&](int attribute, const auto& value) {
@@ -156,43 +179,44 @@ int LibraryProduct::candidates(const Plan& plan, cublaslt::Found (&found)[kCandi
 }
 
 void LibraryProduct::plan(Context* context, const void* w, int64_t n, int64_t k, int64_t pitch, DType out_type) {
-  Plan plan = {n, k, out_type, false, {}, 0, nullptr, nullptr, nullptr};
+  Plan plan = {n, k, out_type, false, nullptr, nullptr, nullptr, {}};
   const int type = out_type == DType::bf16 ? cublaslt::kRealBF16 : cublaslt::kReal32F;
   const auto layout = [&](Descriptor* to, int type, int64_t rows, int64_t columns, int64_t pitch) {
     return library_.create_layout(to, type, static_cast<uint64_t>(rows), static_cast<uint64_t>(columns), pitch) ==
            cublaslt::kSuccess;
   };
-  cublaslt::Found found[kCandidates];
-  int count = 0;
-  if (layout(&plan.w, cublaslt::kRealBF16, k, n, pitch) && layout(&plan.x, cublaslt::kRealBF16, k, kNominalRows, k) &&
-      layout(&plan.out, type, n, kNominalRows, n)) {
-    count = candidates(plan, found);
-  }
-  for (int i = 0; i < count && !plan.serves; ++i) {
-    plan.algorithm = found[i].algorithm;
-    plan.workspace = found[i].workspace;
-    plan.serves = true;
-    Trial trial(context, w, n, k, pitch, out_type, context->workspace + kLibraryBytes, kWorkspaceBytes - kLibraryBytes);
-    plan.serves = trial.passes([&](const void* x, int64_t rows, void* out) {
-      return multiply(context, plan, x, w, rows, 1.0f, 0.0f, out, context->workspace);
-    });
+  const bool described = layout(&plan.w, cublaslt::kRealBF16, k, n, pitch) &&
+                         layout(&plan.x, cublaslt::kRealBF16, k, 1, k) && layout(&plan.out, type, n, 1, n);
+  Trial trial(context, w, n, k, pitch, out_type, context->workspace + kLibraryBytes, kWorkspaceBytes - kLibraryBytes);
+  for (const int nominal : {kFirst, 0, 2, 3}) {
+    if (!described || (nominal != kFirst && !plan.serves)) break;
+    cublaslt::Found found[kCandidates];
+    const int count = candidates(plan, kNominalRows[nominal], found);
+    Plan::Choice& choice = plan.choices[nominal];
+    for (int i = 0; i < count && !choice.taken; ++i) {
+      choice = {false, found[i].algorithm, found[i].workspace};
+      const auto multiply = [&](const void* x, int64_t rows, void* out) {
+        return launch(context, plan, choice, x, w, rows, 1.0f, 0.0f, out, context->workspace);
+      };
+      choice.taken = nominal == kFirst ? trial.passes(multiply) : trial.passes_as_before(multiply);
+    }
+    if (nominal == kFirst) plan.serves = choice.taken;
   }
   plans_.push_back(plan);
   const auto serving = std::count_if(plans_.begin(), plans_.end(), [](const Plan& p) { return p.serves; });
   std::snprintf(note_, sizeof note_, "%s serves %zu of %zu shapes", name_, static_cast<size_t>(serving), plans_.size());
 }
 
+bool LibraryProduct::launch(Context* context, Plan& plan, const Plan::Choice& choice, const void* x, const void* w,
+                            int64_t rows, float alpha, float beta, void* out, void* workspace) {
+  return set_rows(plan, rows) &&
+         library_.multiply(handle_, operation_, &alpha, w, plan.w, x, plan.x, &beta, out, plan.out, out, plan.out,
+                           &choice.algorithm, workspace, choice.workspace, context->stream) == cublaslt::kSuccess;
+}
+
 bool LibraryProduct::multiply(Context* context, Plan& plan, const void* x, const void* w, int64_t rows, float alpha,
                               float beta, void* out, void* workspace) {
-  const uint64_t columns = static_cast<uint64_t>(rows);
-  cublaslt::Status status = library_.set_layout(plan.x, cublaslt::kLayoutColumns, &columns, sizeof columns);
-  if (status == cublaslt::kSuccess)
-    status = library_.set_layout(plan.out, cublaslt::kLayoutColumns, &columns, sizeof columns);
-  if (status == cublaslt::kSuccess) {
-    status = library_.multiply(handle_, operation_, &alpha, w, plan.w, x, plan.x, &beta, out, plan.out, out, plan.out,
-                               &plan.algorithm, workspace, plan.workspace, context->stream);
-  }
-  plan.serves = status == cublaslt::kSuccess;
+  plan.serves = launch(context, plan, plan.choice(rows), x, w, rows, alpha, beta, out, workspace);
   return plan.serves;
 }
 

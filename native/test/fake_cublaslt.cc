@@ -1,8 +1,10 @@
 // A library with cuBLASLt's interface, as far as native/cuda/cublaslt.h declares it, for tests on the host. It offers the algorithms that
-// FAKE_CUBLASLT names, a letter each, most of them unfit in a way of its own:
+// FAKE_CUBLASLT names: a list for up to 256 rows, for up to 1,024, 4,096 and above, with commas between them, the last one standing for
+// those that are not there. Each is a letter, and most are unfit in a way of their own:
 //   s  cuts K into two splits    r  reduces by another kernel   f  refuses to be launched
 //   c  lets a row's sum depend on the number of rows            p  ... on its place
-//   w  takes other weights       g  is good
+//   w  takes other weights       d  sums downwards, which is good by itself
+//   g  is good                   h  gives the same bits
 // A column of a matrix is `pitch` elements from the next, as everywhere in cuBLASLt.
 #include <cstdlib>
 #include <cstring>
@@ -105,11 +107,14 @@ FAKE Status cublasLtMatmulPreferenceSetAttribute(Descriptor, int attribute, cons
   return bytes == (attribute == kMostWorkspace ? 8u : 4u) ? kSuccess : kInvalid;
 }
 
-FAKE Status cublasLtMatmulAlgoGetHeuristic(Handle, Descriptor, Descriptor, Descriptor, Descriptor, Descriptor,
+FAKE Status cublasLtMatmulAlgoGetHeuristic(Handle, Descriptor, Descriptor, Descriptor x, Descriptor, Descriptor,
                                            Descriptor, int most, Found* found, int* count) {
   const char* names = std::getenv("FAKE_CUBLASLT");
   *count = 0;
-  for (; names != nullptr && *names != '\0' && *count < most; ++names) {
+  if (names == nullptr) return kNotSupported;
+  for (uint64_t rows = 256; static_cast<FakeLayout*>(x)->columns > rows; rows *= 4)
+    if (const char* comma = std::strchr(names, ','); comma != nullptr) names = comma + 1;
+  for (; *names != '\0' && *names != ',' && *count < most; ++names) {
     found[*count] = {};
     found[(*count)++].algorithm.data[0] = static_cast<uint64_t>(*names);
   }
@@ -143,7 +148,7 @@ FAKE Status cublasLtMatmul(Handle, Descriptor operation, const void* alpha, cons
   for (int64_t j = 0; j < int64_t(out.columns); ++j)
     for (int64_t i = 0; i < int64_t(out.rows); ++i) {
       const int64_t row = name == 'w' ? (i + 1) % int64_t(out.rows) : i;
-      const bool downwards = (name == 'c' && x.columns > 1) || (name == 'p' && j % 2 != 0);
+      const bool downwards = name == 'd' || (name == 'c' && x.columns > 1) || (name == 'p' && j % 2 != 0);
       float sum = 0;
       for (int64_t step = 0; step < int64_t(w.rows); ++step) {
         const int64_t k = downwards ? int64_t(w.rows) - 1 - step : step;

@@ -17,22 +17,24 @@ int64_t launched(char algorithm) {
   return count == nullptr ? -1 : count(algorithm);
 }
 
-// The algorithms that `offered` names, for a device that is opened afterwards.
-void choice(const char* offered, char taken) {
+// Which of the algorithms that `offered` names, for a device that is opened afterwards, multiplies so many rows: '-' for none.
+void choice(const char* offered, int64_t rows, char taken) {
   begin(offered);
   setenv("FAKE_CUBLASLT", offered, 1);
   for (const std::unique_ptr<Backend>& backend : every_backend()) {
     if (!on_device(*backend)) continue;
     Random random(5);
-    const Matrix x(random, DType::bf16, 9, 64), w(random, DType::bf16, 48, 64);
+    const Matrix x(random, DType::bf16, rows, 16), w(random, DType::bf16, 16, 16);
     const Packed packed(*backend, w, false);
     int64_t before[256];
-    for (const char* name = offered; *name != '\0'; ++name) before[static_cast<unsigned char>(*name)] = launched(*name);
-    Output out(DType::f32, 9, 48);
-    const MatmulCase c{RowKind::prefill, DType::bf16, DType::f32, 9, 48, 64, false, false, false, Activation::none, 1};
-    backend->ops().matmul(backend->context(),
-                          {c.kind, x.view(0, 9), packed.weight, nullptr, Activation::none, 1, false, out.tensor()});
-    for (const char* name = offered; *name != '\0'; ++name)
+    for (const char* name = "srcpwfdgh"; *name != '\0'; ++name)
+      before[static_cast<unsigned char>(*name)] = launched(*name);
+    Output out(DType::f32, rows, 16);
+    const MatmulCase c{
+        RowKind::prefill, DType::bf16, DType::f32, rows, 16, 16, false, false, false, Activation::none, 1};
+    backend->ops().matmul(backend->context(), {c.kind, x.view(0, rows), packed.weight, nullptr, c.activation, c.scale,
+                                               c.accumulate, out.tensor()});
+    for (const char* name = "srcpwfdgh"; *name != '\0'; ++name)
       CHECK(launched(*name) - before[static_cast<unsigned char>(*name)] == (*name == taken));
     const std::vector<double> want = matmul_reference(x, w, nullptr, c, {});
     CHECK(relative_error(out.values().data(), want.data(), want.size()) < matmul_bound(*backend, c));
@@ -65,10 +67,18 @@ int main() {
     std::printf("skipped: REDLLM_CUBLASLT names no library made for this test\n");
     return 0;
   }
-  choice("g", 'g');
-  choice("srcpwfg", 'g');
-  choice("srcpwf", 'g');
-  choice("", 'g');
+  choice("g", 9, 'g');
+  choice("srcpwfg", 9, 'g');
+  choice("srcpwf", 9, '-');
+  choice("", 9, '-');
+  // What suits few rows or many is taken where its bits are those of what serves.
+  choice("h,g", 9, 'h');
+  choice("h,g", 300, 'g');
+  choice("d,g", 9, 'g');
+  choice("dh,g", 9, 'h');
+  choice("d,d,g,h", 9, 'd');
+  choice("g,g,dh,d", 1100, 'h');
+  choice("h,cp,g", 9, '-');
   products();
   return report();
 }

@@ -6,7 +6,7 @@ namespace redllm::cuda {
 
 namespace {
 
-constexpr int kStages = 3;
+constexpr int kRingBytes = 96 << 10;   // two blocks share a multiprocessor's 227 KB
 constexpr int kPieces = kWeightK / 8;  // 16-byte pieces of a row of a tile: one unit of K
 constexpr int kRowBytes = kPieces * 16;
 constexpr int kGroupTiles = 8;  // tiles of tokens whose blocks run side by side with the same weights
@@ -23,6 +23,7 @@ struct Shape {
   static constexpr int kWeights = kAcross * kN * 8;
   static constexpr int kThreads = kDown * kAcross * kWarp;
   static constexpr int kStageBytes = (kTokens + kWeights) * kRowBytes;
+  static constexpr int kStages = kRingBytes / kStageBytes;
   // Finished sums, from token to token, so that stores of pairs by half a warp meet no bank twice.
   static constexpr int kSumPitch = kWeights + 8;
   static_assert(kTokens * kSumPitch * int{sizeof(float)} <= kStages * kStageBytes);
@@ -77,7 +78,7 @@ __global__ void __launch_bounds__(kDown * kAcross * kWarp) prefill_kernel(Produc
   const int units = static_cast<int>(p.weight_k / kWeightK);
   const auto copy = [&](int unit) {
     if (unit < units) {
-      char* tokens = shared + unit % kStages * Tile::kStageBytes;
+      char* tokens = shared + unit % Tile::kStages * Tile::kStageBytes;
       copy_tile<Tile::kTokens, Tile::kThreads>(tokens, static_cast<const uint16_t*>(p.x), token0, p.rows, p.k, p.k,
                                                unit);
       copy_tile<Tile::kWeights, Tile::kThreads>(tokens + Tile::kTokens * kRowBytes, static_cast<const uint16_t*>(p.w),
@@ -85,15 +86,15 @@ __global__ void __launch_bounds__(kDown * kAcross * kWarp) prefill_kernel(Produc
     }
     copy_async_commit();
   };
-  for (int i = 0; i < kStages - 1; ++i) copy(i);
+  for (int i = 0; i < Tile::kStages - 1; ++i) copy(i);
 
   const int warp = threadIdx.x / kWarp, warp_token = warp / kAcross * kM * 16, warp_row = warp % kAcross * kN * 8;
   float sums[kM][kN][4] = {};
   for (int unit = 0; unit < units; ++unit) {
-    copy_async_wait<kStages - 2>();
+    copy_async_wait<Tile::kStages - 2>();
     sync_block();
-    copy(unit + kStages - 1);
-    const char* tokens = shared + unit % kStages * Tile::kStageBytes;
+    copy(unit + Tile::kStages - 1);
+    const char* tokens = shared + unit % Tile::kStages * Tile::kStageBytes;
     // Rows of a warp start at multiples of 8, so that place() is the same counted from there.
     multiply_unit<kM, kN>(sums, tokens + warp_token * kRowBytes, tokens + (Tile::kTokens + warp_row) * kRowBytes);
   }
@@ -127,7 +128,7 @@ void launch_prefill(Context* context, const Product& product) {
   using Tile = Shape<kM, kN, kDown, kAcross>;
   launch(context, "a product of prompts", prefill_kernel<kM, kN, kDown, kAcross>,
          dim3(static_cast<unsigned>(tiles<kM, kN, kDown, kAcross>(product))), Tile::kThreads,
-         size_t{kStages} * Tile::kStageBytes, product);
+         size_t{Tile::kStages} * Tile::kStageBytes, product);
 }
 
 }  // namespace
