@@ -10,7 +10,7 @@ type AnyCommand = Command<Flags>;
 
 /** Loaded when asked for: none pays for what another needs. */
 const commands: Record<string, () => Promise<AnyCommand>> = {
-  // arch: async () => (await import('./arch/arch.ts')).arch,
+  serve: async () => (await import('./serve/serve.ts')).serve,
 };
 
 async function usage(): Promise<string> {
@@ -23,7 +23,7 @@ async function usage(): Promise<string> {
 }
 
 async function run(name: string, command: AnyCommand, args: readonly string[]): Promise<void> {
-  const { flags, paths } = readFlags(args, command.flags);
+  const { flags, paths } = readFlags(command.prepare?.(args) ?? args, command.flags);
   const started = new Date();
   const measured = await command.run(flags, paths, line => process.stderr.write(`${line}\n`));
   if (measured === undefined) return;

@@ -16,6 +16,8 @@ export interface Command<F extends Flags> {
   /** What stands after the flags, e.g. `[out.json]`: the record's path is the first, for commands that measure. */
   readonly takes: string;
   readonly flags: F;
+  /** Brings arguments into the one form that flags have. */
+  prepare?(args: readonly string[]): string[];
   /**
    * @param paths what stood between the flags   @param say for lines that tell how far it is
    * @returns what a record is made of; nothing where the command has written what it has to

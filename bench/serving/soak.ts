@@ -178,7 +178,8 @@ class Clients {
     // Most cancel; the others cut the socket, under whatever else runs on it.
     const cuts = leaves && this.#draw.uniform() < 0.3;
     if (cuts) setTimeout(() => socket.destroy(), this.#draw.uniform() * patience);
-    const { end, text, why } = await socket.complete({ ...body }, leaves && !cuts ? this.#draw.whole(0, 3) : undefined);
+    const leaving = leaves && !cuts ? { cancelAfter: this.#draw.whole(0, 3) } : {};
+    const { end, text, why } = await socket.complete({ ...body }, leaving);
     if (end === 'done') this.#completed(text, checked);
     else if (end === 'lost') this.counts.left++;
     else if (end === 'cancelled') this.counts.cancelled++;
