@@ -38,7 +38,7 @@ __device__ __forceinline__ bool arrive(int32_t* counter, int32_t count, Work& wo
   if (threadIdx.x == 0) {
     fence_device();
     work.last = atomic_add(counter, 1) == count - 1;
-    if (work.last) *counter = 0;
+    if (work.last) atomic_add(counter, -count);
     fence_device();
   }
   sync_block();
@@ -122,7 +122,7 @@ __global__ void __launch_bounds__(kThreads, resident_blocks(D)) kernel(Params p)
       const int32_t items = block.work.chunks * p.kv_heads * p.parts, at_hand = shuffle(number, 0);
       if (lane == 0) {
         // With the last number all are drawn, as many as there are items: no block asks again.
-        if (turn > 0 && number == items - 1 + static_cast<int32_t>(gridDim.x)) *p.counters = 0;
+        if (turn > 0 && number == items - 1 + static_cast<int32_t>(gridDim.x)) atomic_add(p.counters, -items);
         if (at_hand < items) number = atomic_add(p.counters, 1) + static_cast<int32_t>(gridDim.x);
       }
       prepare<D>(p, block.work, at_hand, block.plans[(turn + 1) % 2]);
