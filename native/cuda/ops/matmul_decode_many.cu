@@ -29,11 +29,12 @@ struct Shape {
   static constexpr int kTokens = kAcross * kTiles * 8;
   static constexpr int kThreads = kDown * kAcross * kWarp;
   static constexpr int kStageBytes = (kRows + kTokens) * kRowBytes;
-  // Two blocks of 128 threads share a multiprocessor's 227 KB; one of more threads has them for itself (163 KB on compute capability 8.0).
-  static constexpr int kStages = std::min(8, (kThreads > 128 ? 128 << 10 : 100 << 10) / kStageBytes);
+  // Two blocks of 128 threads share a multiprocessor's 227 KB, and one fits the 99 KB of the smallest; a larger block has more for itself.
+  static constexpr int kStages = std::min(8, (kThreads > 128 ? 128 << 10 : 96 << 10) / kStageBytes);
+  static constexpr int kSharedBytes = kStages * kStageBytes;
   // Finished sums, from token to token, so that a quad row's stores meet no bank twice.
   static constexpr int kSumPitch = kRows + 4;
-  static_assert(kTokens * kSumPitch * int{sizeof(float)} <= kStages * kStageBytes);
+  static_assert(kTokens * kSumPitch * int{sizeof(float)} <= kSharedBytes);
 };
 
 // Where piece `piece` of row `row` lies in a tile: pieces 0..3 and 4..7 change places in odd rows, so that the two rows of a quarter
@@ -224,8 +225,7 @@ void launch_many(Context* context, const Product& p, const Slices& slices, char*
   const dim3 grid(static_cast<unsigned>(tiles_of(p.weight_rows, Tile::kRows)),
                   static_cast<unsigned>(tiles_of(p.rows, Tile::kTokens)), static_cast<unsigned>(slices.groups));
   launch(context, "a product of many rows", decode_many_kernel<kTiles, kDown, kAcross>, grid, Tile::kThreads,
-         size_t{Tile::kStages} * Tile::kStageBytes,
-         ManyParams{p, slices, reinterpret_cast<float*>(workspace), context->counters});
+         Tile::kSharedBytes, ManyParams{p, slices, reinterpret_cast<float*>(workspace), context->counters});
 }
 
 }  // namespace
@@ -236,7 +236,8 @@ void decode_many(Context* context, const Product& p, const Slices& slices, char*
   if (p.rows <= 32)
     return blocks<4, 4, 1>(p, slices) >= enough ? launch_many<4, 4, 1>(context, p, slices, workspace)
                                                 : launch_many<2, 2, 2>(context, p, slices, workspace);
-  if (p.rows > 64 && blocks<8, 4, 2>(p, slices) >= enough) return launch_many<8, 4, 2>(context, p, slices, workspace);
+  if (p.rows > 64 && blocks<8, 4, 2>(p, slices) >= enough && context->shared_bytes >= Shape<8, 4, 2>::kSharedBytes)
+    return launch_many<8, 4, 2>(context, p, slices, workspace);
   blocks<8, 4, 1>(p, slices) >= enough ? launch_many<8, 4, 1>(context, p, slices, workspace)
                                        : launch_many<4, 2, 2>(context, p, slices, workspace);
 }
