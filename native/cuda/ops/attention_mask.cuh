@@ -17,7 +17,7 @@ struct alignas(16) WarpLimits {
 };
 
 // What a block works on. In shared memory: registers are for fragments.
-struct QueryState {
+struct alignas(128) QueryState {
   int32_t head, kv_head;
   int32_t table[2];  // where the sequence's pages start in those of each segment
   int32_t first_token;

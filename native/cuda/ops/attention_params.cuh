@@ -33,6 +33,7 @@ struct AttentionParams {
   int32_t sequences;
   int32_t max_queries;
   int32_t query_tiles;  // of the sequence with most queries; set by the kernel's launcher
+  int32_t stages;       // tiles in shared memory; likewise
   int32_t heads;
   int32_t shared;  // heads that share one K/V head
   int32_t head_dim;

@@ -1,16 +1,15 @@
 // Fused attention for ragged batches over pages (FlashAttention-2, arXiv 2307.08691): a block takes 128 queries of one head and one
 // sequence, keeps their softmax and outputs in registers, and walks over the keys that any of them sees, a tile at a time.
 //
-// Copies overlap arithmetic: V of a tile is fetched while its scores are computed, K of the next while the softmax and the product
-// with V are. Blocks of one multiprocessor cover what is left.
+// Tiles of K and V are fetched one ahead, where two fit; blocks of one multiprocessor cover what is left.
 //
 // A weight of exactly 0 times a V that is not finite is not 0. Keys that no query of the block sees are zeros in shared memory; where
 // one query sees such a V and its neighbour does not, the neighbour's output is spoilt, and the block computes each such row once
 // more with nothing but its own keys in shared memory.
 #include "cuda/ops/attention_prefill.cuh"
 
+#include "cuda/ops/attention_copy.cuh"
 #include "cuda/ops/attention_softmax.cuh"
-#include "cuda/ops/attention_tile.cuh"
 
 namespace redllm::cuda {
 
@@ -24,8 +23,11 @@ struct PrefillShape {
   static constexpr int kThreads = kQueryRows / kWarpRows * kWarp;
   static constexpr int kBlocks = D == 32 ? 3 : D <= 128 ? 2 : 1;  // of a multiprocessor
   static constexpr int kQueryBytes = kQueryRows * D * 2;
-  static constexpr int kTileBytes = kTileKeys * D * 2;
-  static constexpr int kSharedBytes = kQueryBytes + 2 * kTileBytes + static_cast<int>(sizeof(QueryState));
+  static constexpr int kTileBytes = kTileKeys * D * 2;  // of K, or of V
+
+  static constexpr int shared_bytes(int stages) {
+    return static_cast<int>(sizeof(QueryState)) + kQueryBytes + stages * 2 * kTileBytes;
+  }
 };
 
 // The block's queries to shared memory, rounded to bf16; zeros where there is none.
@@ -133,23 +135,6 @@ __device__ __forceinline__ void store_rows(const AttentionParams& p, const float
     }
 }
 
-// The lane's page of a tile, and the copy of its keys (part 0) or values (1). What stands in p and in `state` is fetched again for each
-// tile: the registers are for fragments.
-__device__ __forceinline__ int32_t page_of(const AttentionParams& p, int32_t s, const QueryState& state,
-                                           int32_t first_key) {
-  const int32_t* pages = opaque(s) == 0 ? p.segment[0].pages : p.segment[1].pages;
-  return tile_page(pages + state.table[s], first_key, state.low[s], state.high[s]);
-}
-template <int D, int kThreads>
-__device__ __forceinline__ void copy_keys(const AttentionParams& p, int32_t s, int part, char* to,
-                                          const QueryState& state, int32_t page, int32_t first_key) {
-  const bool first = opaque(s) == 0;
-  const char* from = (first ? p.segment[0].data : p.segment[1].data) +
-                     (2 * state.kv_head + part) * (first ? p.segment[0].value_bytes : p.segment[1].value_bytes);
-  copy_tile<D, kThreads>(to, from, first ? p.segment[0].page_bytes : p.segment[1].page_bytes, p.head_dim, page,
-                         first_key, state.low[s], state.high[s]);
-}
-
 template <int D>
 __global__ void __launch_bounds__(PrefillShape<D>::kThreads, PrefillShape<D>::kBlocks)
     prefill_kernel(const AttentionParams p) {
@@ -164,10 +149,9 @@ __global__ void __launch_bounds__(PrefillShape<D>::kThreads, PrefillShape<D>::kB
   if (tile < 0) return;
   const int32_t first_token = start + tile * kQueryRows, rows = min(kQueryRows, queries - tile * kQueryRows);
 
-  char* const q_tile = shared_memory();
-  char* const k_tile = q_tile + Shape::kQueryBytes;
-  char* const v_tile = k_tile + Shape::kTileBytes;
-  QueryState& state = *reinterpret_cast<QueryState*>(v_tile + Shape::kTileBytes);
+  QueryState& state = *reinterpret_cast<QueryState*>(shared_memory());
+  char* const q_tile = shared_memory() + sizeof(QueryState);
+  char* const tiles = q_tile + Shape::kQueryBytes;  // [stages] of K, V
   note_queries<kWarpRows>(p, sequence, head, first_token, rows, state);
   load_queries<D, kThreads>(p, q_tile, first_token, rows, head);
 
@@ -186,58 +170,67 @@ __global__ void __launch_bounds__(PrefillShape<D>::kThreads, PrefillShape<D>::kB
         softmax.sum[t][half] = 0;
       }
 
+    int stage = 0;  // of the tile at hand
 #pragma unroll 1
     for (int32_t s = 0; s < p.segments; ++s) {
-      if (state.low[s] >= state.high[s]) continue;
-      int32_t first_key = state.low[s] / kTileKeys * kTileKeys;
-      int32_t page = page_of(p, s, state, first_key);
-      copy_keys<D, kThreads>(p, s, 0, k_tile, state, page, first_key);
+      TileCopies<D, kThreads> copies(p, s, state);
+      if (copies.low >= copies.high) continue;
+      int32_t first_key = copies.low / kTileKeys * kTileKeys;
+      copies.find_pages(first_key);
+      if (p.stages == 1) sync_block();
+      copies.start(tiles + stage * 2 * Shape::kTileBytes, first_key, p.head_dim);
+      copies.find_pages(first_key + kTileKeys);
 
 #pragma unroll 1
-      for (; first_key < state.high[s]; first_key += kTileKeys) {
+      for (; first_key < copies.high; first_key += kTileKeys) {
         copy_async_wait<0>();
-        sync_block();  // K is here, and no one needs V of the tile before
-        copy_keys<D, kThreads>(p, s, 1, v_tile, state, page, first_key);
+        sync_block();  // the tile is here, and no one needs the one before
+        const char* const k_tile = tiles + stage * 2 * Shape::kTileBytes;
         const int32_t next_key = first_key + kTileKeys;
-        page = page_of(p, s, state, next_key);
+        if (p.stages == 2) {
+          stage ^= 1;
+          if (next_key < copies.high) copies.start(tiles + stage * 2 * Shape::kTileBytes, next_key, p.head_dim);
+          copies.find_pages(next_key + kTileKeys);
+        }
         const int warp = opaque(threadIdx.x / kWarp), warp_row = warp * kWarpRows;
         const WarpLimits limits = state.limits[s][warp];
-        const bool sees = first_key < limits.right && next_key > limits.left;
-        Scores<T> scores;
-        clear(scores);
-        if (sees) multiply_keys<D, T>(scores, q_tile + warp_row * (2 * D), k_tile);
-        copy_async_wait<0>();
-        sync_block();  // V is here, and no one needs K
-        if (next_key < state.high[s]) copy_keys<D, kThreads>(p, s, 0, k_tile, state, page, next_key);
-        if (!sees) continue;
-
-        float scale = p.exponent_scale;
-        if (p.tanh_scale != 0) cap_scores<T>(scores, p.tanh_scale);
-        if (p.bias != nullptr && s == 0) {
-          add_bias<T>(scores, scale, p.bias + int64_t{state.head} * (2 * p.reach + 1), p.reach, first_key,
-                      state.index + warp_row, state.least_index[warp], state.greatest_index[warp]);
-          scale = 1;
-        }
-        if (first_key < limits.common_left || next_key > limits.common_right)
-          mask_scores<T>(scores, state.left[s] + warp_row, state.right[s] + warp_row, first_key);
-        if (!p.bounded) {
-          float factor[T][2];
-          if (raise_maximum<T>(softmax, scores, scale, factor)) {
+        if (first_key < limits.right && next_key > limits.left) {
+          Scores<T> scores;
+          clear(scores);
+          multiply_keys<D, T>(scores, q_tile + warp_row * (2 * D), k_tile);
+          float scale = p.exponent_scale;
+          if (p.tanh_scale != 0) cap_scores<T>(scores, p.tanh_scale);
+          if (p.bias != nullptr && s == 0) {
+            add_bias<T>(scores, scale, p.bias + int64_t{state.head} * (2 * p.reach + 1), p.reach, first_key,
+                        state.index + warp_row, state.least_index[warp], state.greatest_index[warp]);
+            scale = 1;
+          }
+          if (first_key < limits.common_left || next_key > limits.common_right)
+            mask_scores<T>(scores, state.left[s] + warp_row, state.right[s] + warp_row, first_key);
+          if (!p.bounded) {
+            float factor[T][2];
+            if (raise_maximum<T>(softmax, scores, scale, factor)) {
 #pragma unroll
-            for (int t = 0; t < T; ++t)
+              for (int t = 0; t < T; ++t)
 #pragma unroll
-              for (int n = 0; n < D / 8; ++n)
+                for (int n = 0; n < D / 8; ++n)
 #pragma unroll
-                for (int e = 0; e < 4; ++e) out[t][n][e] *= factor[t][e / 2];
+                  for (int e = 0; e < 4; ++e) out[t][n][e] *= factor[t][e / 2];
+            }
+          }
+          float shift[T][2];
+          find_shift<T>(softmax, shift);
+#pragma unroll
+          for (int k = 0; k < kTileKeys / 16; ++k) {
+            uint32_t weights[T][4];
+            weigh_scores<T>(softmax, scores, scale, shift, k, weights);
+            multiply_values<D, T>(out, weights, k_tile + Shape::kTileBytes, k);
           }
         }
-        float shift[T][2];
-        find_shift<T>(softmax, shift);
-#pragma unroll
-        for (int k = 0; k < kTileKeys / 16; ++k) {
-          uint32_t weights[T][4];
-          weigh_scores<T>(softmax, scores, scale, shift, k, weights);
-          multiply_values<D, T>(out, weights, v_tile, k);
+        if (p.stages == 1 && next_key < copies.high) {
+          sync_block();
+          copies.start(tiles, next_key, p.head_dim);
+          copies.find_pages(next_key + kTileKeys);
         }
       }
     }
@@ -261,7 +254,10 @@ void launch_prefill(Context* context, AttentionParams& p) {
   p.query_tiles = (p.max_queries + kQueryRows - 1) / kQueryRows;
   const dim3 grid(static_cast<uint32_t>(p.sequences) * static_cast<uint32_t>(p.query_tiles) *
                   static_cast<uint32_t>(p.heads));
-  launch(context, "launching attention of prompts", prefill_kernel<D>, grid, Shape::kThreads, Shape::kSharedBytes, p);
+  // Two stages where all blocks that the registers allow have room for them.
+  p.stages = Shape::shared_bytes(2) * Shape::kBlocks <= context->shared_bytes ? 2 : 1;
+  launch(context, "launching attention of prompts", prefill_kernel<D>, grid, Shape::kThreads,
+         Shape::shared_bytes(p.stages), p);
 }
 
 }  // namespace

@@ -27,34 +27,6 @@ __device__ __forceinline__ int step_offset(int offset, int k) {
   return (offset ^ (2 * kChunk * (k % kSteps))) + 2 * kChunk * kSteps * (k / kSteps);
 }
 
-// Pages of the tile from `first_key` on: lane i holds that of keys 16 (i % 4) and on; 0 where no key of it is in low <= key < high.
-__device__ __forceinline__ int32_t tile_page(const int32_t* table, int32_t first_key, int32_t low, int32_t high) {
-  constexpr int kTilePages = kTileKeys / kPageTokens;
-  const int32_t key = first_key + static_cast<int>(threadIdx.x % kTilePages) * kPageTokens;
-  return key < high && key + kPageTokens > low ? table[key / kPageTokens] : 0;
-}
-
-// Starts the copies of a tile: rows of keys low <= key < high, zeros elsewhere. `from`: the head's K (or V) in page 0.
-template <int D, int kThreads>
-__device__ __forceinline__ void copy_tile(char* to, const char* from, int32_t page_bytes, int32_t head_dim,
-                                          int32_t page, int32_t first_key, int32_t low, int32_t high) {
-  constexpr int kChunks = D / 8, kStep = kThreads / kChunks;
-  const int thread = opaque(threadIdx.x), chunk = thread % kChunks, row = thread / kChunks;
-  const bool exists = chunk * 8 < head_dim;
-  char* at = to + tile_offset<D>(row, chunk);
-  from += (row % kPageTokens) * (2 * head_dim) + chunk * kChunk;
-#pragma unroll
-  for (int i = 0; i < kTileKeys / kStep; ++i) {
-    // kStep is a multiple of kPageTokens, or a divisor that no first row reaches.
-    const uint64_t number = static_cast<uint32_t>(shuffle(page, row / kPageTokens + i * kStep / kPageTokens));
-    const int32_t key = first_key + row + i * kStep;
-    copy_async(at + i * kStep * (2 * D),
-               from + number * static_cast<uint32_t>(page_bytes) + i * kStep % kPageTokens * (2 * head_dim),
-               exists && key >= low && key < high);
-  }
-  copy_async_commit();
-}
-
 template <int T, int N>
 __device__ __forceinline__ void clear(float (&fragments)[T][N][4]) {
 #pragma unroll
