@@ -16,6 +16,12 @@ struct alignas(16) WarpLimits {
   int32_t common_left, common_right;  // keys inside are seen by all
 };
 
+// Of the rows of a warp: their query_index, and whether each is one more than the row's before it.
+struct WarpPositions {
+  int32_t least, greatest;
+  bool steady;
+};
+
 // What a block works on. In shared memory: registers are for fragments.
 struct alignas(128) QueryState {
   int32_t head, kv_head;
@@ -28,8 +34,7 @@ struct alignas(128) QueryState {
   int32_t right[2][kQueryRows];
   int32_t index[kQueryRows];  // query_index
   WarpLimits limits[2][kQueryWarps];
-  int32_t least_index[kQueryWarps];
-  int32_t greatest_index[kQueryWarps];
+  WarpPositions positions[kQueryWarps];
   int32_t spoilt[kQueryRows];  // rows to be computed once more (attention_prefill.cu)
   int32_t any_spoilt;
 };
@@ -46,48 +51,51 @@ __device__ __forceinline__ int32_t warp_max(int32_t x) {
   return x;
 }
 
-// Each warp writes what its own rows see. Row r of the block is token first_token + r; rows from `rows` on do not exist: in a warp
-// with others they stand for the last one, a warp of nothing else sees nothing.
+// Of a thread's row: what it sees, and where it stands.
+struct RowLimits {
+  int32_t left[2], right[2], index;
+};
+
+// Row r of the block is token first_token + r. Rows from `rows` on do not exist: in a warp with others they see what the last one
+// does and go on counting, a warp of nothing else sees nothing.
 template <int kWarpRows>
-__device__ __forceinline__ void note_queries(const AttentionParams& p, int32_t sequence, int32_t head,
-                                             int32_t first_token, int32_t rows, QueryState& state) {
+__device__ __forceinline__ RowLimits read_limits(const AttentionParams& p, int32_t first_token, int32_t rows) {
   const int warp = threadIdx.x / kWarp, row = warp * kWarpRows + threadIdx.x % kWarp % kWarpRows;
   const bool exists = warp * kWarpRows < rows;
-  const int64_t token = first_token + min(row, rows - 1);
+  const int32_t existing = min(row, rows - 1);
+  const int64_t token = first_token + existing;
+  RowLimits limits = {};
 #pragma unroll
   for (int s = 0; s < 2; ++s) {
     if (s >= p.segments) break;
-    int32_t left = exists ? max(0, p.segment[s].left[token]) : 0;
-    int32_t right = exists ? p.segment[s].right[token] : 0;
-    if (left >= right) {
-      left = INT_MAX;
-      right = 0;
-    }
-    const WarpLimits limits = {warp_min(left), warp_max(right), warp_max(left), warp_min(right)};
+    limits.left[s] = exists ? max(0, p.segment[s].left[token]) : 0;
+    limits.right[s] = exists ? p.segment[s].right[token] : 0;
+  }
+  if (p.bias != nullptr) limits.index = p.query_index[token] + row - existing;
+  return limits;
+}
+
+// Each warp writes what its own rows see.
+template <int kWarpRows>
+__device__ __forceinline__ void note_limits(const AttentionParams& p, const RowLimits& limits, QueryState& state) {
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, row = warp * kWarpRows + lane % kWarpRows;
+#pragma unroll
+  for (int s = 0; s < 2; ++s) {
+    if (s >= p.segments) break;
+    const bool sees = limits.left[s] < limits.right[s];
+    const int32_t left = sees ? limits.left[s] : INT_MAX, right = sees ? limits.right[s] : 0;
+    const WarpLimits common = {warp_min(left), warp_max(right), warp_max(left), warp_min(right)};
     state.left[s][row] = left;
     state.right[s][row] = right;
-    if (threadIdx.x % kWarp == 0) state.limits[s][warp] = limits;
+    if (lane == 0) state.limits[s][warp] = common;
   }
   if (p.bias != nullptr) {
-    const int32_t index = p.query_index[token];
-    const int32_t least = warp_min(index), greatest = warp_max(index);
-    state.index[row] = index;
-    if (threadIdx.x % kWarp == 0) {
-      state.least_index[warp] = least;
-      state.greatest_index[warp] = greatest;
-    }
+    const int32_t least = warp_min(limits.index), greatest = warp_max(limits.index);
+    const bool steady = all_lanes(limits.index == shuffle(limits.index, 0) + lane % kWarpRows);
+    state.index[row] = limits.index;
+    if (lane == 0) state.positions[warp] = {least, greatest, steady};
   }
   state.spoilt[row] = 0;
-  if (threadIdx.x == 0) {
-    state.head = head;
-    state.kv_head = head / p.shared;
-    for (int s = 0; s < p.segments; ++s)
-      state.table[s] = (s == 0 ? p.segment[0].page_start : p.segment[1].page_start)[sequence];
-    state.first_token = first_token;
-    state.rows = rows;
-    state.selected = -1;
-    state.any_spoilt = 0;
-  }
 }
 
 // Of all warps, or of the selected row. By one thread, between barriers.

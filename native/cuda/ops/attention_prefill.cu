@@ -152,8 +152,20 @@ __global__ void __launch_bounds__(PrefillShape<D>::kThreads, PrefillShape<D>::kB
   QueryState& state = *reinterpret_cast<QueryState*>(shared_memory());
   char* const q_tile = shared_memory() + sizeof(QueryState);
   char* const tiles = q_tile + Shape::kQueryBytes;  // [stages] of K, V
-  note_queries<kWarpRows>(p, sequence, head, first_token, rows, state);
+  // What is waited for is asked for first.
+  const RowLimits limits = read_limits<kWarpRows>(p, first_token, rows);
+  if (threadIdx.x == 0) {
+    state.head = head;
+    state.kv_head = head / p.shared;
+    state.first_token = first_token;
+    state.rows = rows;
+    state.selected = -1;
+    state.any_spoilt = 0;
+    for (int s = 0; s < p.segments; ++s)
+      state.table[s] = (s == 0 ? p.segment[0].page_start : p.segment[1].page_start)[sequence];
+  }
   load_queries<D, kThreads>(p, q_tile, first_token, rows, head);
+  note_limits<kWarpRows>(p, limits, state);
 
   while (true) {
     sync_block();
@@ -202,7 +214,7 @@ __global__ void __launch_bounds__(PrefillShape<D>::kThreads, PrefillShape<D>::kB
           if (p.tanh_scale != 0) cap_scores<T>(scores, p.tanh_scale);
           if (p.bias != nullptr && s == 0) {
             add_bias<T>(scores, scale, p.bias + int64_t{state.head} * (2 * p.reach + 1), p.reach, first_key,
-                        state.index + warp_row, state.least_index[warp], state.greatest_index[warp]);
+                        state.index + warp_row, state.positions[warp]);
             scale = 1;
           }
           if (first_key < limits.common_left || next_key > limits.common_right)

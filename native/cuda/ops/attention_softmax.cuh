@@ -29,12 +29,13 @@ __device__ __forceinline__ void cap_scores(Scores<T>& s, float scale) {
       for (int e = 0; e < 4; ++e) s[t][n][e] = tanh_fast(s[t][n][e] * scale);
 }
 
-// s = scale s + bias, in base 2. `index`: of the warp's rows; least, greatest: over them. Far from the diagonal all keys of a tile take
-// the same end of the table.
+// s = scale s + bias, in base 2. `index`: of the warp's rows.
 template <int T>
 __device__ __forceinline__ void add_bias(Scores<T>& s, float scale, const float* table, int32_t reach,
-                                         int32_t first_key, const int32_t* index, int32_t least, int32_t greatest) {
-  const bool before = first_key + kTileKeys - 1 - least <= -reach, behind = first_key - greatest >= reach;
+                                         int32_t first_key, const int32_t* index, const WarpPositions& positions) {
+  // Far from the diagonal all keys of a tile take the same end of the table.
+  const bool before = first_key + kTileKeys - 1 - positions.least <= -reach;
+  const bool behind = first_key - positions.greatest >= reach;
   if (before || behind) {
     const float bias = table[behind ? 2 * reach : 0] * kLog2E;
 #pragma unroll
@@ -46,20 +47,36 @@ __device__ __forceinline__ void add_bias(Scores<T>& s, float scale, const float*
     return;
   }
   const int lane = opaque(threadIdx.x % kWarp), row = lane / 4, column = lane % 4 * 2;
+  const int32_t origin = first_key + column + reach, last = 2 * reach;
+  if (positions.steady) {
+    // Eight rows further down stands what eight keys further left did.
+    const int32_t first = origin - index[row];
 #pragma unroll
-  for (int t = 0; t < T; ++t)
+    for (int m = 1 - 2 * T; m < kTileKeys / 8; ++m)
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const int32_t first = first_key + column + reach - index[16 * t + 8 * half + row];
+      for (int e = 0; e < 2; ++e) {
+        const float bias = table[min(max(first + 8 * m + e, 0), last)] * kLog2E;
 #pragma unroll
-      for (int n = 0; n < kTileKeys / 8; ++n)
-#pragma unroll
-        for (int e = 0; e < 2; ++e) {
-          const int32_t at = min(max(first + 8 * n + e, 0), 2 * reach);
-          float& x = s[t][n][2 * half + e];
-          x = fmaf(x, scale, table[at] * kLog2E);
+        for (int j = 0; j < 2 * T; ++j) {
+          const int n = m + j;
+          if (n < 0 || n >= kTileKeys / 8) continue;
+          float& x = s[j / 2][n][2 * (j % 2) + e];
+          x = fmaf(x, scale, bias);
         }
-    }
+      }
+    return;
+  }
+#pragma unroll
+  for (int j = 0; j < 2 * T; ++j) {
+    const int32_t first = origin - index[8 * j + row];
+#pragma unroll
+    for (int n = 0; n < kTileKeys / 8; ++n)
+#pragma unroll
+      for (int e = 0; e < 2; ++e) {
+        float& x = s[j / 2][n][2 * (j % 2) + e];
+        x = fmaf(x, scale, table[min(max(first + 8 * n + e, 0), last)] * kLog2E);
+      }
+  }
 }
 
 // left, right: of the warp's rows.
