@@ -258,6 +258,8 @@ inline AttentionCase random_attention_case(Backend& backend, Random& random, con
     c.query_start.push_back(c.query_start.back() + queries);
     for (int32_t t = 0; t < queries; ++t) c.query_index.push_back(c.segment[0].keys.back() - queries + t);
   }
+  if (random.integer(0, 3) == 0)  // anywhere
+    for (int32_t& index : c.query_index) index = static_cast<int32_t>(random.integer(0, 400));
   c.q = random.reals(static_cast<size_t>(c.tokens()) * c.heads() * c.head_dim, 4);
   if (coin(random)) {
     c.reach = static_cast<int32_t>(random.integer(0, 2) == 0 ? random.integer(0, 9) : random.integer(10, 200));

@@ -20,7 +20,8 @@ struct TileCopies {
   int32_t low, high;  // keys outside are zeros
   int32_t page;       // of the tile to be copied next: lane i holds that of its keys 16 (i % 4) and on
 
-  __device__ __forceinline__ TileCopies(const AttentionParams& p, int32_t s, const QueryState& state)
+  template <typename State>
+  __device__ __forceinline__ TileCopies(const AttentionParams& p, int32_t s, const State& state)
       : low(state.low[s]), high(state.high[s]) {
     const bool first = s == 0;
     const int chunk = threadIdx.x % kChunks, row = threadIdx.x / kChunks;
@@ -42,15 +43,15 @@ struct TileCopies {
     const int chunk = threadIdx.x % kChunks, row = threadIdx.x / kChunks;
     const bool exists = chunk * 8 < head_dim;
     const int32_t row_bytes = 2 * head_dim;
-    to += tile_offset<D>(row, chunk);
 #pragma unroll
     for (int i = 0; i < kTileKeys / kStep; ++i) {
       const uint64_t number = static_cast<uint32_t>(shuffle(page, row / kPageTokens + i * kStep / kPageTokens));
       const char* from = keys + number * static_cast<uint32_t>(page_bytes) + i * kStep % kPageTokens * row_bytes;
       const int32_t key = first_key + row + i * kStep;
       const bool valid = exists && key >= low && key < high;
-      copy_async(to + i * kStep * (2 * D), from, valid);
-      copy_async(to + (kTileKeys + i * kStep) * (2 * D), from + kPageTokens * row_bytes, valid);
+      char* at = to + tile_offset<D>(row + i * kStep, chunk);
+      copy_async(at, from, valid);
+      copy_async(at + kTileKeys * (2 * D), from + kPageTokens * row_bytes, valid);
     }
     copy_async_commit();
   }

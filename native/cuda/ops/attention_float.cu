@@ -1,4 +1,4 @@
-// Attention whose every product is an f32 fma: no tensor core rounds like that. A block takes 32 queries of one head and one
+// Attention whose every product is an f32 fma: no tensor core rounds like that. A block takes 16 queries of one head and one
 // sequence and walks over tiles of 32 keys at absolute multiples of 32. Eight neighbouring lanes share a row: each has four of a
 // tile's scores, and every eighth group of four elements of the output.
 //
@@ -10,7 +10,7 @@ namespace redllm::cuda {
 
 namespace {
 
-constexpr int kRows = 32;  // queries of a block
+constexpr int kRows = 16;  // queries of a block
 constexpr int kRowLanes = 8;
 constexpr int kThreads = kRows * kRowLanes;
 constexpr int kKeys = 32;  // of a tile
@@ -60,7 +60,7 @@ __device__ __forceinline__ void load_tile(float* to, const char* head, const Att
   }
 }
 
-__global__ void __launch_bounds__(kThreads, 1) float_kernel(const AttentionParams p) {
+__global__ void __launch_bounds__(kThreads, 3) float_kernel(const AttentionParams p) {
   await_earlier_launches();
   const int32_t head = static_cast<int32_t>(blockIdx.x) % p.heads, rest = static_cast<int32_t>(blockIdx.x) / p.heads;
   const int32_t sequence = rest / p.query_tiles, start = p.query_start[sequence];

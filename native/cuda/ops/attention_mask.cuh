@@ -6,9 +6,7 @@
 
 namespace redllm::cuda {
 
-constexpr int kQueryRows = 128;  // of a block
-constexpr int kQueryWarps = 8;   // at most
-constexpr int kTileKeys = 64;    // tiles of keys lie at absolute multiples of it
+constexpr int kTileKeys = 64;  // tiles of keys lie at absolute multiples of it
 
 // Of the rows of a warp, in one segment.
 struct alignas(16) WarpLimits {
@@ -22,20 +20,21 @@ struct WarpPositions {
   bool steady;
 };
 
-// What a block works on. In shared memory: registers are for fragments.
+// What a block of kRows queries works on. In shared memory: registers are for fragments.
+template <int kRows, int kWarps>
 struct alignas(128) QueryState {
   int32_t head, kv_head;
   int32_t table[2];  // where the sequence's pages start in those of each segment
   int32_t first_token;
-  int32_t rows;                 // that exist
-  int32_t selected;             // the row that alone is computed; -1: all
-  int32_t low[2], high[2];      // keys outside are seen by none that is computed
-  int32_t left[2][kQueryRows];  // of each segment; INT_MAX and 0 where a query sees nothing
-  int32_t right[2][kQueryRows];
-  int32_t index[kQueryRows];  // query_index
-  WarpLimits limits[2][kQueryWarps];
-  WarpPositions positions[kQueryWarps];
-  int32_t spoilt[kQueryRows];  // rows to be computed once more (attention_prefill.cu)
+  int32_t rows;             // that exist
+  int32_t selected;         // the row that alone is computed; -1: all
+  int32_t low[2], high[2];  // keys outside are seen by none that is computed
+  int32_t left[2][kRows];   // of each segment; INT_MAX and 0 where a query sees nothing
+  int32_t right[2][kRows];
+  int32_t index[kRows];  // query_index
+  WarpLimits limits[2][kWarps];
+  WarpPositions positions[kWarps];
+  int32_t spoilt[kRows];  // rows to be computed once more (attention_prefill.cu)
   int32_t any_spoilt;
 };
 
@@ -76,8 +75,10 @@ __device__ __forceinline__ RowLimits read_limits(const AttentionParams& p, int32
 }
 
 // Each warp writes what its own rows see.
-template <int kWarpRows>
-__device__ __forceinline__ void note_limits(const AttentionParams& p, const RowLimits& limits, QueryState& state) {
+template <int kRows, int kWarps>
+__device__ __forceinline__ void note_limits(const AttentionParams& p, const RowLimits& limits,
+                                            QueryState<kRows, kWarps>& state) {
+  constexpr int kWarpRows = kRows / kWarps;
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, row = warp * kWarpRows + lane % kWarpRows;
 #pragma unroll
   for (int s = 0; s < 2; ++s) {
@@ -99,8 +100,8 @@ __device__ __forceinline__ void note_limits(const AttentionParams& p, const RowL
 }
 
 // Of all warps, or of the selected row. By one thread, between barriers.
-template <int kWarps>
-__device__ __forceinline__ void note_range(QueryState& state, int32_t segments) {
+template <int kRows, int kWarps>
+__device__ __forceinline__ void note_range(QueryState<kRows, kWarps>& state, int32_t segments) {
   for (int32_t s = 0; s < segments; ++s) {
     int32_t low = INT_MAX, high = 0;
     if (state.selected >= 0) {

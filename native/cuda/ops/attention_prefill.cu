@@ -16,29 +16,31 @@ namespace redllm::cuda {
 namespace {
 
 // 32 rows a warp halve the shared memory that an mma reads; at 256 elements a head, their outputs no longer fit the registers.
-template <int D>
+template <int D, int kWarps>
 struct PrefillShape {
   static constexpr int kRowTiles = D <= 128 ? 2 : 1;  // of 16 rows, a warp
   static constexpr int kWarpRows = 16 * kRowTiles;
-  static constexpr int kThreads = kQueryRows / kWarpRows * kWarp;
+  static constexpr int kRows = kWarps * kWarpRows;
+  static constexpr int kThreads = kWarps * kWarp;
   static constexpr int kBlocks = D == 32 ? 3 : D <= 128 ? 2 : 1;  // of a multiprocessor
-  static constexpr int kQueryBytes = kQueryRows * D * 2;
+  static constexpr int kQueryBytes = kRows * D * 2;
   static constexpr int kTileBytes = kTileKeys * D * 2;  // of K, or of V
+  using State = QueryState<kRows, kWarps>;
 
   static constexpr int shared_bytes(int stages) {
-    return static_cast<int>(sizeof(QueryState)) + kQueryBytes + stages * 2 * kTileBytes;
+    return static_cast<int>(sizeof(State)) + kQueryBytes + stages * 2 * kTileBytes;
   }
 };
 
 // The block's queries to shared memory, rounded to bf16; zeros where there is none.
-template <int D, int kThreads>
+template <int D, int kRows, int kThreads>
 __device__ __forceinline__ void load_queries(const AttentionParams& p, char* to, int64_t first_token, int32_t rows,
                                              int32_t head) {
   constexpr int kChunks = D / 8;
   const int64_t width = int64_t{p.heads} * p.head_dim;
   const float* from = p.q + first_token * width + int64_t{head} * p.head_dim;
 #pragma unroll 4
-  for (int i = threadIdx.x; i < kQueryRows * kChunks; i += kThreads) {
+  for (int i = threadIdx.x; i < kRows * kChunks; i += kThreads) {
     const int row = i / kChunks, chunk = i % kChunks;
     uint4 packed = make_uint4(0, 0, 0, 0);
     if (row < rows && chunk * 8 < p.head_dim) {
@@ -60,9 +62,9 @@ __device__ __forceinline__ float sum_lanes(float x) {
 }
 
 // Sums to outputs: the division, and the norm over the head.
-template <int D, int T>
+template <int D, int T, typename State>
 __device__ __forceinline__ void finish_rows(const AttentionParams& p, float (&out)[T][D / 8][4],
-                                            const RunningSoftmax<T>& softmax, int warp_row, QueryState& state) {
+                                            const RunningSoftmax<T>& softmax, int warp_row, State& state) {
   const int lane = opaque(threadIdx.x % kWarp);
 #pragma unroll
   for (int t = 0; t < T; ++t)
@@ -105,9 +107,9 @@ __device__ __forceinline__ void finish_rows(const AttentionParams& p, float (&ou
 }
 
 // Those that exist, or the selected one alone.
-template <int D, int T>
+template <int D, int T, typename State>
 __device__ __forceinline__ void store_rows(const AttentionParams& p, const float (&out)[T][D / 8][4], int warp_row,
-                                           const QueryState& state) {
+                                           const State& state) {
   const int lane = opaque(threadIdx.x % kWarp);
 #pragma unroll
   for (int t = 0; t < T; ++t)
@@ -135,22 +137,64 @@ __device__ __forceinline__ void store_rows(const AttentionParams& p, const float
     }
 }
 
-template <int D>
-__global__ void __launch_bounds__(PrefillShape<D>::kThreads, PrefillShape<D>::kBlocks)
+// The warp's rows against a tile of segment s, which V lies behind.
+template <int D, int T, typename State>
+__device__ __forceinline__ void attend_tile(const AttentionParams& p, int32_t s, int32_t first_key, const char* q_tile,
+                                            const char* k_tile, const State& state, RunningSoftmax<T>& softmax,
+                                            float (&out)[T][D / 8][4]) {
+  const int warp = opaque(threadIdx.x / kWarp), warp_row = warp * (16 * T);
+  const int32_t end_key = first_key + kTileKeys;
+  const WarpLimits limits = state.limits[s][warp];
+  if (first_key >= limits.right || end_key <= limits.left) return;
+  Scores<T> scores;
+  clear(scores);
+  multiply_keys<D, T>(scores, q_tile + warp_row * (2 * D), k_tile);
+  float scale = p.exponent_scale;
+  if (p.tanh_scale != 0) cap_scores<T>(scores, p.tanh_scale);
+  if (p.bias != nullptr && s == 0) {
+    add_bias<T>(scores, scale, p.bias + int64_t{state.head} * (2 * p.reach + 1), p.reach, first_key,
+                state.index + warp_row, state.positions[warp]);
+    scale = 1;
+  }
+  if (first_key < limits.common_left || end_key > limits.common_right)
+    mask_scores<T>(scores, state.left[s] + warp_row, state.right[s] + warp_row, first_key);
+  if (!p.bounded) {
+    float factor[T][2];
+    if (raise_maximum<T>(softmax, scores, scale, factor)) {
+#pragma unroll
+      for (int t = 0; t < T; ++t)
+#pragma unroll
+        for (int n = 0; n < D / 8; ++n)
+#pragma unroll
+          for (int e = 0; e < 4; ++e) out[t][n][e] *= factor[t][e / 2];
+    }
+  }
+  float shift[T][2];
+  find_shift<T>(softmax, shift);
+#pragma unroll
+  for (int k = 0; k < kTileKeys / 16; ++k) {
+    uint32_t weights[T][4];
+    weigh_scores<T>(softmax, scores, scale, shift, k, weights);
+    multiply_values<D, T>(out, weights, k_tile + kTileKeys * (2 * D), k);
+  }
+}
+
+template <int D, int kWarps>
+__global__ void __launch_bounds__(PrefillShape<D, kWarps>::kThreads, PrefillShape<D, kWarps>::kBlocks)
     prefill_kernel(const AttentionParams p) {
   await_earlier_launches();
-  using Shape = PrefillShape<D>;
-  constexpr int T = Shape::kRowTiles, kThreads = Shape::kThreads, kWarpRows = Shape::kWarpRows;
+  using Shape = PrefillShape<D, kWarps>;
+  constexpr int T = Shape::kRowTiles, kThreads = Shape::kThreads, kWarpRows = Shape::kWarpRows, kRows = Shape::kRows;
   // Heads that share keys are neighbours, and so are the tiles of a sequence, the longest of a causal one first.
   const int32_t head = static_cast<int32_t>(blockIdx.x) % p.heads, rest = static_cast<int32_t>(blockIdx.x) / p.heads;
   const int32_t sequence = rest / p.query_tiles, start = p.query_start[sequence];
   const int32_t queries = p.query_start[sequence + 1] - start;
-  const int32_t tile = (queries + kQueryRows - 1) / kQueryRows - 1 - rest % p.query_tiles;
+  const int32_t tile = (queries + kRows - 1) / kRows - 1 - rest % p.query_tiles;
   if (tile < 0) return;
-  const int32_t first_token = start + tile * kQueryRows, rows = min(kQueryRows, queries - tile * kQueryRows);
+  const int32_t first_token = start + tile * kRows, rows = min(kRows, queries - tile * kRows);
 
-  QueryState& state = *reinterpret_cast<QueryState*>(shared_memory());
-  char* const q_tile = shared_memory() + sizeof(QueryState);
+  auto& state = *reinterpret_cast<typename Shape::State*>(shared_memory());
+  char* const q_tile = shared_memory() + sizeof(state);
   char* const tiles = q_tile + Shape::kQueryBytes;  // [stages] of K, V
   // What is waited for is asked for first.
   const RowLimits limits = read_limits<kWarpRows>(p, first_token, rows);
@@ -164,12 +208,12 @@ __global__ void __launch_bounds__(PrefillShape<D>::kThreads, PrefillShape<D>::kB
     for (int s = 0; s < p.segments; ++s)
       state.table[s] = (s == 0 ? p.segment[0].page_start : p.segment[1].page_start)[sequence];
   }
-  load_queries<D, kThreads>(p, q_tile, first_token, rows, head);
-  note_limits<kWarpRows>(p, limits, state);
+  load_queries<D, kRows, kThreads>(p, q_tile, first_token, rows, head);
+  note_limits(p, limits, state);
 
   while (true) {
     sync_block();
-    if (threadIdx.x == 0) note_range<kThreads / kWarp>(state, p.segments);
+    if (threadIdx.x == 0) note_range(state, p.segments);
     sync_block();
     float out[T][D / 8][4];
     RunningSoftmax<T> softmax;
@@ -204,41 +248,7 @@ __global__ void __launch_bounds__(PrefillShape<D>::kThreads, PrefillShape<D>::kB
           if (next_key < copies.high) copies.start(tiles + stage * 2 * Shape::kTileBytes, next_key, p.head_dim);
           copies.find_pages(next_key + kTileKeys);
         }
-        const int warp = opaque(threadIdx.x / kWarp), warp_row = warp * kWarpRows;
-        const WarpLimits limits = state.limits[s][warp];
-        if (first_key < limits.right && next_key > limits.left) {
-          Scores<T> scores;
-          clear(scores);
-          multiply_keys<D, T>(scores, q_tile + warp_row * (2 * D), k_tile);
-          float scale = p.exponent_scale;
-          if (p.tanh_scale != 0) cap_scores<T>(scores, p.tanh_scale);
-          if (p.bias != nullptr && s == 0) {
-            add_bias<T>(scores, scale, p.bias + int64_t{state.head} * (2 * p.reach + 1), p.reach, first_key,
-                        state.index + warp_row, state.positions[warp]);
-            scale = 1;
-          }
-          if (first_key < limits.common_left || next_key > limits.common_right)
-            mask_scores<T>(scores, state.left[s] + warp_row, state.right[s] + warp_row, first_key);
-          if (!p.bounded) {
-            float factor[T][2];
-            if (raise_maximum<T>(softmax, scores, scale, factor)) {
-#pragma unroll
-              for (int t = 0; t < T; ++t)
-#pragma unroll
-                for (int n = 0; n < D / 8; ++n)
-#pragma unroll
-                  for (int e = 0; e < 4; ++e) out[t][n][e] *= factor[t][e / 2];
-            }
-          }
-          float shift[T][2];
-          find_shift<T>(softmax, shift);
-#pragma unroll
-          for (int k = 0; k < kTileKeys / 16; ++k) {
-            uint32_t weights[T][4];
-            weigh_scores<T>(softmax, scores, scale, shift, k, weights);
-            multiply_values<D, T>(out, weights, k_tile + Shape::kTileBytes, k);
-          }
-        }
+        attend_tile<D, T>(p, s, first_key, q_tile, k_tile, state, softmax, out);
         if (p.stages == 1 && next_key < copies.high) {
           sync_block();
           copies.start(tiles, next_key, p.head_dim);
@@ -260,15 +270,15 @@ __global__ void __launch_bounds__(PrefillShape<D>::kThreads, PrefillShape<D>::kB
   }
 }
 
-template <int D>
+template <int D, int kWarps = D <= 128 ? 4 : 8>
 void launch_prefill(Context* context, AttentionParams& p) {
-  using Shape = PrefillShape<D>;
-  p.query_tiles = (p.max_queries + kQueryRows - 1) / kQueryRows;
-  const dim3 grid(static_cast<uint32_t>(p.sequences) * static_cast<uint32_t>(p.query_tiles) *
-                  static_cast<uint32_t>(p.heads));
+  using Shape = PrefillShape<D, kWarps>;
   // Two stages where all blocks that the registers allow have room for them.
   p.stages = Shape::shared_bytes(2) * Shape::kBlocks <= context->shared_bytes ? 2 : 1;
-  launch(context, "launching attention of prompts", prefill_kernel<D>, grid, Shape::kThreads,
+  p.query_tiles = (p.max_queries + Shape::kRows - 1) / Shape::kRows;
+  const dim3 grid(static_cast<uint32_t>(p.sequences) * static_cast<uint32_t>(p.query_tiles) *
+                  static_cast<uint32_t>(p.heads));
+  launch(context, "launching attention of prompts", prefill_kernel<D, kWarps>, grid, Shape::kThreads,
          Shape::shared_bytes(p.stages), p);
 }
 
@@ -281,8 +291,10 @@ void attention_prefill(Context* context, AttentionParams p) {
     launch_prefill<64>(context, p);
   } else if (p.head_dim <= 128) {
     launch_prefill<128>(context, p);
-  } else {
+  } else if (PrefillShape<256, 8>::shared_bytes(1) <= context->shared_bytes) {
     launch_prefill<256>(context, p);
+  } else {
+    launch_prefill<256, 4>(context, p);  // devices of graphics cards
   }
 }
 
