@@ -96,7 +96,7 @@ __device__ __forceinline__ void await_earlier_launches() {
 }
 
 // x, of which the compiler knows nothing: what a loop works out from it is not worked out before the loop, and kept in registers.
-__device__ __forceinline__ int32_t opaque(int32_t x) {
+__device__ __forceinline__ uint32_t opaque(uint32_t x) {
   asm volatile("" : "+r"(x));
   return x;
 }

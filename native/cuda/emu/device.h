@@ -89,7 +89,7 @@ inline int32_t atomic_min(int32_t* at, int32_t value) {
   return emu::atomic_update<int32_t>(at, value, [](int32_t value, int32_t before) { return value < before; });
 }
 
-inline int32_t opaque(int32_t x) {
+inline uint32_t opaque(uint32_t x) {
   return x;
 }
 

@@ -6,55 +6,37 @@
 
 namespace redllm::cuda {
 
-// A thread's part of a segment's tiles: one 16-byte chunk of every kStep-th row, of K and of V.
+// The page of each 16 keys of the tile from `first_key` on, lane i holding that of keys 16 (i % 4) and on; 0 where none is wanted.
+__device__ __forceinline__ int32_t find_pages(const KeyRange& keys, int32_t first_key) {
+  constexpr int kTilePages = kTileKeys / kPageTokens;
+  const int32_t key = first_key + static_cast<int>(threadIdx.x % kTilePages) * kPageTokens;
+  return key < keys.high && key + kPageTokens > keys.low ? keys.pages[key / kPageTokens] : 0;
+}
+
+// Starts the copies of a tile whose pages were found: K to `to`, V behind it; zeros where no row sees a key. A thread copies one 16-byte
+// chunk of every kStep-th row.
 template <int D, int kThreads>
-struct TileCopies {
-  static constexpr int kChunks = D / 8, kStep = kThreads / kChunks;
-  static constexpr int kTilePages = kTileKeys / kPageTokens;
-  // kStep is a multiple of kPageTokens, or a divisor of it that no first row reaches.
+__device__ __forceinline__ void copy_tile(char* to, const KeyRange& keys, int32_t pages, int32_t first_key,
+                                          int32_t head_dim) {
+  constexpr int kChunks = D / 8, kStep = kThreads / kChunks;
+  // A multiple of a page's rows, or a divisor of them that no first row reaches.
   static_assert(kStep % kPageTokens == 0 || kPageTokens % kStep == 0);
-
-  const char* keys;      // the thread's first piece of K in page 0
-  const int32_t* table;  // the sequence's pages
-  int32_t page_bytes;
-  int32_t low, high;  // keys outside are zeros
-  int32_t page;       // of the tile to be copied next: lane i holds that of its keys 16 (i % 4) and on
-
-  template <typename State>
-  __device__ __forceinline__ TileCopies(const AttentionParams& p, int32_t s, const State& state)
-      : low(state.low[s]), high(state.high[s]) {
-    const bool first = s == 0;
-    const int chunk = threadIdx.x % kChunks, row = threadIdx.x / kChunks;
-    const int32_t value_bytes = first ? p.segment[0].value_bytes : p.segment[1].value_bytes;
-    keys = (first ? p.segment[0].data : p.segment[1].data) + int64_t{2} * state.kv_head * value_bytes +
-           row % kPageTokens * (2 * p.head_dim) + chunk * kChunk;
-    table = (first ? p.segment[0].pages : p.segment[1].pages) + state.table[s];
-    page_bytes = first ? p.segment[0].page_bytes : p.segment[1].page_bytes;
-  }
-
-  // Fetches the pages of the tile from `first_key` on, where there are any.
-  __device__ __forceinline__ void find_pages(int32_t first_key) {
-    const int32_t key = first_key + static_cast<int>(threadIdx.x % kTilePages) * kPageTokens;
-    page = key < high && key + kPageTokens > low ? table[key / kPageTokens] : 0;
-  }
-
-  // Starts the copies of the tile whose pages were found: K to `to`, V behind it.
-  __device__ __forceinline__ void start(char* to, int32_t first_key, int32_t head_dim) const {
-    const int chunk = threadIdx.x % kChunks, row = threadIdx.x / kChunks;
-    const bool exists = chunk * 8 < head_dim;
-    const int32_t row_bytes = 2 * head_dim;
+  const uint32_t thread = opaque(threadIdx.x), chunk = thread % kChunks, row = thread / kChunks;
+  const bool exists = chunk * 8 < static_cast<uint32_t>(head_dim);
+  const int32_t row_bytes = 2 * head_dim;
+  const int32_t low = keys.low - first_key - static_cast<int32_t>(row), high = low + keys.high - keys.low;
+  const uint32_t page_bytes = static_cast<uint32_t>(keys.page_bytes);
+  const char* head = keys.head + (row % kPageTokens * row_bytes + chunk * kChunk);
 #pragma unroll
-    for (int i = 0; i < kTileKeys / kStep; ++i) {
-      const uint64_t number = static_cast<uint32_t>(shuffle(page, row / kPageTokens + i * kStep / kPageTokens));
-      const char* from = keys + number * static_cast<uint32_t>(page_bytes) + i * kStep % kPageTokens * row_bytes;
-      const int32_t key = first_key + row + i * kStep;
-      const bool valid = exists && key >= low && key < high;
-      char* at = to + tile_offset<D>(row + i * kStep, chunk);
-      copy_async(at, from, valid);
-      copy_async(at + kTileKeys * (2 * D), from + kPageTokens * row_bytes, valid);
-    }
-    copy_async_commit();
+  for (int i = 0; i < kTileKeys / kStep; ++i) {
+    const uint64_t page = static_cast<uint32_t>(shuffle(pages, row / kPageTokens + i * kStep / kPageTokens));
+    const char* from = head + page * page_bytes + i * kStep % kPageTokens * row_bytes;
+    char* at = to + tile_offset<D>(row + i * kStep, chunk);
+    const bool valid = exists && i * kStep >= low && i * kStep < high;
+    copy_async(at, from, valid);
+    copy_async(at + kTileKeys * (2 * D), from + kPageTokens * row_bytes, valid);
   }
-};
+  copy_async_commit();
+}
 
 }  // namespace redllm::cuda

@@ -20,16 +20,23 @@ struct WarpPositions {
   bool steady;
 };
 
+// The keys of a segment that a block walks over.
+struct KeyRange {
+  const char* head;      // K of the block's head in page 0
+  const int32_t* pages;  // the sequence's
+  int32_t page_bytes;
+  int32_t low, high;  // keys outside are seen by no row that is computed
+};
+
 // What a block of kRows queries works on. In shared memory: registers are for fragments.
 template <int kRows, int kWarps>
 struct alignas(128) QueryState {
-  int32_t head, kv_head;
-  int32_t table[2];  // where the sequence's pages start in those of each segment
+  int32_t head;
   int32_t first_token;
-  int32_t rows;             // that exist
-  int32_t selected;         // the row that alone is computed; -1: all
-  int32_t low[2], high[2];  // keys outside are seen by none that is computed
-  int32_t left[2][kRows];   // of each segment; INT_MAX and 0 where a query sees nothing
+  int32_t rows;            // that exist
+  int32_t selected;        // the row that alone is computed; -1: all
+  KeyRange keys[2];        // of each segment
+  int32_t left[2][kRows];  // of each segment; INT_MAX and 0 where a query sees nothing
   int32_t right[2][kRows];
   int32_t index[kRows];  // query_index
   WarpLimits limits[2][kWarps];
@@ -113,8 +120,8 @@ __device__ __forceinline__ void note_range(QueryState<kRows, kWarps>& state, int
         high = max(high, state.limits[s][w].right);
       }
     }
-    state.low[s] = low;
-    state.high[s] = high;
+    state.keys[s].low = low;
+    state.keys[s].high = high;
   }
 }
 

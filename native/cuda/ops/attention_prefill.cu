@@ -200,13 +200,16 @@ __global__ void __launch_bounds__(PrefillShape<D, kWarps>::kThreads, PrefillShap
   const RowLimits limits = read_limits<kWarpRows>(p, first_token, rows);
   if (threadIdx.x == 0) {
     state.head = head;
-    state.kv_head = head / p.shared;
     state.first_token = first_token;
     state.rows = rows;
     state.selected = -1;
     state.any_spoilt = 0;
-    for (int s = 0; s < p.segments; ++s)
-      state.table[s] = (s == 0 ? p.segment[0].page_start : p.segment[1].page_start)[sequence];
+    for (int s = 0; s < p.segments; ++s) {
+      const AttentionSegment& from = p.segment[s];
+      state.keys[s].head = from.data + int64_t{head / p.shared} * from.head_bytes;
+      state.keys[s].pages = from.pages + from.page_start[sequence];
+      state.keys[s].page_bytes = from.page_bytes;
+    }
   }
   load_queries<D, kRows, kThreads>(p, q_tile, first_token, rows, head);
   note_limits(p, limits, state);
@@ -229,30 +232,31 @@ __global__ void __launch_bounds__(PrefillShape<D, kWarps>::kThreads, PrefillShap
     int stage = 0;  // of the tile at hand
 #pragma unroll 1
     for (int32_t s = 0; s < p.segments; ++s) {
-      TileCopies<D, kThreads> copies(p, s, state);
-      if (copies.low >= copies.high) continue;
-      int32_t first_key = copies.low / kTileKeys * kTileKeys;
-      copies.find_pages(first_key);
+      const KeyRange& keys = state.keys[s];
+      if (keys.low >= keys.high) continue;
+      int32_t first_key = keys.low / kTileKeys * kTileKeys;
+      int32_t pages = find_pages(keys, first_key);
       if (p.stages == 1) sync_block();
-      copies.start(tiles + stage * 2 * Shape::kTileBytes, first_key, p.head_dim);
-      copies.find_pages(first_key + kTileKeys);
+      copy_tile<D, kThreads>(tiles + stage * 2 * Shape::kTileBytes, keys, pages, first_key, p.head_dim);
+      pages = find_pages(keys, first_key + kTileKeys);
 
 #pragma unroll 1
-      for (; first_key < copies.high; first_key += kTileKeys) {
+      for (; first_key < keys.high; first_key += kTileKeys) {
         copy_async_wait<0>();
         sync_block();  // the tile is here, and no one needs the one before
         const char* const k_tile = tiles + stage * 2 * Shape::kTileBytes;
         const int32_t next_key = first_key + kTileKeys;
         if (p.stages == 2) {
           stage ^= 1;
-          if (next_key < copies.high) copies.start(tiles + stage * 2 * Shape::kTileBytes, next_key, p.head_dim);
-          copies.find_pages(next_key + kTileKeys);
+          if (next_key < keys.high)
+            copy_tile<D, kThreads>(tiles + stage * 2 * Shape::kTileBytes, keys, pages, next_key, p.head_dim);
+          pages = find_pages(keys, next_key + kTileKeys);
         }
         attend_tile<D, T>(p, s, first_key, q_tile, k_tile, state, softmax, out);
-        if (p.stages == 1 && next_key < copies.high) {
+        if (p.stages == 1 && next_key < keys.high) {
           sync_block();
-          copies.start(tiles, next_key, p.head_dim);
-          copies.find_pages(next_key + kTileKeys);
+          copy_tile<D, kThreads>(tiles, keys, pages, next_key, p.head_dim);
+          pages = find_pages(keys, next_key + kTileKeys);
         }
       }
     }

@@ -46,7 +46,7 @@ __device__ __forceinline__ void add_bias(Scores<T>& s, float scale, const float*
         for (int e = 0; e < 4; ++e) s[t][n][e] = fmaf(s[t][n][e], scale, bias);
     return;
   }
-  const int lane = opaque(threadIdx.x % kWarp), row = lane / 4, column = lane % 4 * 2;
+  const uint32_t lane = opaque(threadIdx.x) % kWarp, row = lane / 4, column = lane % 4 * 2;
   const int32_t origin = first_key + column + reach, last = 2 * reach;
   if (positions.steady) {
     // Eight rows further down stands what eight keys further left did.
@@ -83,7 +83,7 @@ __device__ __forceinline__ void add_bias(Scores<T>& s, float scale, const float*
 template <int T>
 __device__ __forceinline__ void mask_scores(Scores<T>& s, const int32_t* left, const int32_t* right,
                                             int32_t first_key) {
-  const int lane = opaque(threadIdx.x % kWarp), row = lane / 4, column = lane % 4 * 2;
+  const uint32_t lane = opaque(threadIdx.x) % kWarp, row = lane / 4, column = lane % 4 * 2;
 #pragma unroll
   for (int t = 0; t < T; ++t)
 #pragma unroll

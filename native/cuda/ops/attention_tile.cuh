@@ -11,18 +11,18 @@ namespace redllm::cuda {
 constexpr int kChunk = 16;  // bytes
 
 template <int D>
-__device__ __forceinline__ int swizzle(int row) {
+__device__ __forceinline__ uint32_t swizzle(uint32_t row) {
   return D >= 64 ? row % 8 : row / 2 % 4;  // a row of 32 elements fills half the banks
 }
 
 template <int D>
-__device__ __forceinline__ int tile_offset(int row, int chunk) {
+__device__ __forceinline__ uint32_t tile_offset(uint32_t row, uint32_t chunk) {
   return row * (2 * D) + kChunk * (chunk ^ swizzle<D>(row));
 }
 
 // Chunk 2 k + h of a row whose chunk h lies at `offset` from the row's start: the swizzle flips low bits alone.
 template <int D>
-__device__ __forceinline__ int step_offset(int offset, int k) {
+__device__ __forceinline__ uint32_t step_offset(uint32_t offset, int k) {
   constexpr int kSteps = D >= 64 ? 4 : 2;
   return (offset ^ (2 * kChunk * (k % kSteps))) + 2 * kChunk * kSteps * (k / kSteps);
 }
@@ -40,10 +40,10 @@ __device__ __forceinline__ void clear(float (&fragments)[T][N][4]) {
 // s += scores of T x 16 rows against a tile: s[t][n] is the fragment of rows 16 t and on, keys 8 n and on. q: the warp's first row.
 template <int D, int T>
 __device__ __forceinline__ void multiply_keys(float (&s)[T][kTileKeys / 8][4], const char* q, const char* k) {
-  const int lane = opaque(threadIdx.x % kWarp), matrix = lane / 8, i = lane % 8;
+  const uint32_t lane = opaque(threadIdx.x) % kWarp, matrix = lane / 8, i = lane % 8;
   const char* q_row = q + (matrix % 2 * 8 + i) * (2 * D);
   const char* k_row = k + (matrix / 2 * 8 + i) * (2 * D);
-  const int q_chunk = kChunk * ((matrix / 2) ^ swizzle<D>(i)), k_chunk = kChunk * ((matrix % 2) ^ swizzle<D>(i));
+  const uint32_t q_chunk = kChunk * ((matrix / 2) ^ swizzle<D>(i)), k_chunk = kChunk * ((matrix % 2) ^ swizzle<D>(i));
 #pragma unroll
   for (int step = 0; step < D / 16; ++step) {
     uint32_t a[T][4];
@@ -66,9 +66,9 @@ __device__ __forceinline__ void multiply_keys(float (&s)[T][kTileKeys / 8][4], c
 template <int D, int T>
 __device__ __forceinline__ void multiply_values(float (&out)[T][D / 8][4], const uint32_t (&weights)[T][4],
                                                 const char* v, int k) {
-  const int lane = opaque(threadIdx.x % kWarp), matrix = lane / 8, i = lane % 8;
+  const uint32_t lane = opaque(threadIdx.x) % kWarp, matrix = lane / 8, i = lane % 8;
   const char* row = v + (16 * k + matrix % 2 * 8 + i) * (2 * D);
-  const int chunk = kChunk * ((matrix / 2) ^ swizzle<D>(i));
+  const uint32_t chunk = kChunk * ((matrix / 2) ^ swizzle<D>(i));
 #pragma unroll
   for (int n = 0; n < D / 16; ++n) {
     uint32_t b[4];
