@@ -202,7 +202,11 @@ void RowInputs::fill_row(const Plan& plan, int32_t row, int32_t vocabulary, int3
   pass_.max_keys = std::max({pass_.max_keys, index + length, plan.rowPrefix[row]});
   pass_.max_source_keys = std::max(pass_.max_source_keys, plan.rowSourceLength[row]);
   const int32_t* page_start = plan.rowPageStart + row * groups_;
-  for (int32_t group = 0; group < groups_; ++group) page_start_[group].host[row] = page_start[group];
+  for (int32_t group = 0; group < groups_; ++group) {
+    int32_t keys = group < self_groups_ ? index + length : plan.rowSourceLength[row];
+    require(page_start[group] + pages_for(keys) <= page_start[group + 1], "a row has too few pages");
+    page_start_[group].host[row] = page_start[group];
+  }
   for (int32_t j = 0, t = start; j < length; ++j, ++t) {
     int32_t token = plan.tokens[t];
     require(token < 0 || token < vocabulary, "a token is not in the vocabulary");

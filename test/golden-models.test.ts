@@ -2,18 +2,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { loadAddon } from '../src/native.ts';
 import { DirectModel, type DirectResult } from './fixtures/direct.ts';
 import { readNpz } from './fixtures/npz.ts';
-import { sharedPath, testDevice } from './shared.ts';
-
-const isas =
-  testDevice.device === 'cpu'
-    ? loadAddon()
-        .devices()
-        .filter(device => device.available && device.name.startsWith('cpu '))
-        .map(device => device.name.replace('cpu ', ''))
-    : ['auto'];
+import { places, sharedPath } from './shared.ts';
 
 interface ReferenceCase {
   source: number[];
@@ -42,9 +33,9 @@ function deviation(actual: ArrayLike<number>, expected: readonly number[]): numb
 for (const name of ['redllm-tiny', 'decllm-tiny', 'decllm-biattn-tiny']) {
   const directory = sharedPath('models', 'tiny', name);
   describe(`${name} against the float64 reference`, { skip: directory ? false : 'no golden models here' }, () => {
-    for (const isa of isas) {
-      it(`gives its tokens, logits and encoder rows in float32 on ${isa}`, async () => {
-        const model = await DirectModel.load(directory!, 'float32', isa);
+    for (const place of places()) {
+      it(`gives its tokens, logits and encoder rows in float32 on ${place.name}`, async () => {
+        const model = await DirectModel.load(directory!, 'float32', place.options);
         const bos = model.description.defaults.startToken ?? model.description.defaults.promptStart!;
         for (const [label, golden] of Object.entries(goldenOf<ReferenceCase>(directory!))) {
           const encodes = model.description.spec.encoder !== undefined;
@@ -72,9 +63,9 @@ function checkEncoder(result: DirectResult, golden: ReferenceCase): void {
 for (const name of ['t5-tiny', 't5v10-tiny', 'bart-tiny', 'llama-tiny']) {
   const directory = sharedPath('models', 'tiny', name);
   describe(`${name} against transformers`, { skip: directory ? false : 'no golden models here' }, () => {
-    for (const isa of isas) {
-      it(`gives its tokens, logits and encoder rows in float32 on ${isa}`, async () => {
-        const model = await DirectModel.load(directory!, 'float32', isa);
+    for (const place of places()) {
+      it(`gives its tokens, logits and encoder rows in float32 on ${place.name}`, async () => {
+        const model = await DirectModel.load(directory!, 'float32', place.options);
         for (const { label, source, tokens, array } of goldenRows(directory!)) {
           const result = generate(model, source, tokens.length);
           assert.deepEqual(result.tokens, tokens, label);
@@ -90,8 +81,8 @@ for (const name of ['t5-tiny', 't5v10-tiny', 'bart-tiny', 'llama-tiny']) {
         model.free();
       });
 
-      it(`is off by at most twice what transformers' own bfloat16 is, on ${isa}`, async () => {
-        const model = await DirectModel.load(directory!, 'bfloat16', isa);
+      it(`is off by at most twice what transformers' own bfloat16 is, on ${place.name}`, async () => {
+        const model = await DirectModel.load(directory!, 'bfloat16', place.options);
         for (const { label, source, array } of goldenRows(directory!)) {
           const exact = array('fp32.first_logits');
           const ours = deviation(generate(model, source, 1).logits[0]!, exact);
