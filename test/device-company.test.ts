@@ -7,15 +7,13 @@ import { existsSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import type { ComputeType } from '../src/models/spec.ts';
 import { answerOf, mixedRequests, tinyEngine } from './fixtures/mixed-requests.ts';
-import { emulatedLibrary, sharedPath, testDevice } from './shared.ts';
+import { emulatedDevice, emulatedLibrary, sharedPath, testDevice } from './shared.ts';
 
 function skipped(): string | false {
   if (sharedPath('models', 'tiny') === null) return 'no golden models here';
   if (testDevice.device !== 'cpu') return 'invariance and scarce-memory run on the device that was named';
   return existsSync(emulatedLibrary) ? false : 'the emulated CUDA backend was not built';
 }
-
-const emulated = { device: 'cuda:0', cudaLibrary: emulatedLibrary };
 
 describe('company on a device', { skip: skipped() }, () => {
   // In float32 the emulator is slowest: few requests, of which none needs to be preempted.
@@ -24,11 +22,11 @@ describe('company on a device', { skip: skipped() }, () => {
     ['bfloat16', 20],
   ] satisfies [ComputeType, number][]) {
     it(`and scarce memory change no bit of an answer in ${compute}`, async t => {
-      const ample = await tinyEngine(compute, 64 << 20, {}, emulated);
+      const ample = await tinyEngine(compute, 64 << 20, {}, emulatedDevice);
       t.after(() => ample.close());
       const pageBytes = [...ample.models.values()].map(({ footprint }) => footprint.pageBytes);
       // What the greatest request of the greediest model takes, and little more.
-      const scarce = await tinyEngine(compute, Math.max(...pageBytes) * 36, {}, emulated);
+      const scarce = await tinyEngine(compute, Math.max(...pageBytes) * 36, {}, emulatedDevice);
       t.after(() => scarce.close());
       // The models of the greatest pages, and answers that outgrow what was free when they began.
       const requests = mixedRequests(3)

@@ -2,7 +2,8 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { loadAddon, type RuntimeOptions } from '../src/native.ts';
+import type { DeviceOptions } from '../src/device.ts';
+import { loadAddon } from '../src/native.ts';
 
 const root = repositoryRoot();
 
@@ -25,28 +26,24 @@ export const testDevice = {
 
 /** The CUDA backend on the emulated device, where it was built: for tests alone. */
 export const emulatedLibrary = join(root, 'build', 'libredllm_cuda_emu.so');
+export const emulatedDevice = { device: 'cuda', cudaLibrary: emulatedLibrary };
 
-/** A place to compute, as an option of the runtime, and its name. */
+/** A place to compute, and its name. */
 export interface Place {
   readonly name: string;
-  readonly emulated: boolean;
-  readonly options: Partial<RuntimeOptions>;
+  readonly options: Partial<DeviceOptions>;
 }
 
 /** Every instruction set of this machine and the emulated device, or nothing but the device that REDLLM_TEST_DEVICE names. */
 export function places(): Place[] {
   if (testDevice.device !== 'cpu') {
-    const device = testDevice.device === 'cuda' ? 'cuda:0' : testDevice.device;
-    const library = testDevice.cudaLibrary === null ? {} : { library: testDevice.cudaLibrary };
-    return [{ name: device, emulated: testDevice.cudaLibrary === emulatedLibrary, options: { device, ...library } }];
+    return [{ name: testDevice.device, options: testDevice }];
   }
   const sets: Place[] = loadAddon()
     .devices()
     .filter(device => device.available && device.name.startsWith('cpu '))
-    .map(({ name }) => ({ name, emulated: false, options: { isa: name.replace('cpu ', '') } }));
-  if (!existsSync(emulatedLibrary)) return sets;
-  const options = { device: 'cuda:0', library: emulatedLibrary };
-  return [...sets, { name: 'the emulated device', emulated: true, options }];
+    .map(({ name }) => ({ name, options: { isa: name.replace('cpu ', '') } }));
+  return existsSync(emulatedLibrary) ? [...sets, { name: 'the emulated device', options: emulatedDevice }] : sets;
 }
 
 /** The folder of package.json, wherever compiled tests lie. */
