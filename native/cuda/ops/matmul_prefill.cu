@@ -64,7 +64,6 @@ __device__ __forceinline__ void multiply_unit(float (&sums)[kM][kN][4], const ch
 
 template <int kM, int kN, int kDown, int kAcross>
 __global__ void __launch_bounds__(kDown * kAcross * kWarp) prefill_kernel(Product p) {
-  await_earlier_launches();
   using Tile = Shape<kM, kN, kDown, kAcross>;
   const int64_t down = (p.rows + Tile::kTokens - 1) / Tile::kTokens;
   const int64_t across = (p.weight_rows + Tile::kWeights - 1) / Tile::kWeights;
@@ -76,24 +75,33 @@ __global__ void __launch_bounds__(kDown * kAcross * kWarp) prefill_kernel(Produc
 
   char* shared = shared_memory();
   const int units = static_cast<int>(p.weight_k / kWeightK);
-  const auto copy = [&](int unit) {
-    if (unit < units) {
-      char* tokens = shared + unit % Tile::kStages * Tile::kStageBytes;
-      copy_tile<Tile::kTokens, Tile::kThreads>(tokens, static_cast<const uint16_t*>(p.x), token0, p.rows, p.k, p.k,
-                                               unit);
-      copy_tile<Tile::kWeights, Tile::kThreads>(tokens + Tile::kTokens * kRowBytes, static_cast<const uint16_t*>(p.w),
-                                                row0, p.weight_rows, p.weight_k, p.weight_k, unit);
-    }
-    copy_async_commit();
+  const auto copy_weights = [&](int unit, int stage) {
+    copy_tile<Tile::kWeights, Tile::kThreads>(shared + stage * Tile::kStageBytes + Tile::kTokens * kRowBytes,
+                                              static_cast<const uint16_t*>(p.w), row0, p.weight_rows, p.weight_k,
+                                              p.weight_k, unit);
   };
-  for (int i = 0; i < Tile::kStages - 1; ++i) copy(i);
+  const auto copy_tokens = [&](int unit, int stage) {
+    copy_tile<Tile::kTokens, Tile::kThreads>(shared + stage * Tile::kStageBytes, static_cast<const uint16_t*>(p.x),
+                                             token0, p.rows, p.k, p.k, unit);
+  };
+  // All but one stage are filled: with weights while earlier launches may still run, then with tokens.
+  for (int i = 0; i < Tile::kStages - 1 && i < units; ++i) copy_weights(i, i);
+  await_earlier_launches();
+  for (int i = 0; i < Tile::kStages - 1; ++i) {
+    if (i < units) copy_tokens(i, i);
+    copy_async_commit();
+  }
 
   const int warp = threadIdx.x / kWarp, warp_token = warp / kAcross * kM * 16, warp_row = warp % kAcross * kN * 8;
   float sums[kM][kN][4] = {};
   for (int unit = 0; unit < units; ++unit) {
     copy_async_wait<Tile::kStages - 2>();
     sync_block();
-    copy(unit + Tile::kStages - 1);
+    if (const int next = unit + Tile::kStages - 1; next < units) {
+      copy_weights(next, next % Tile::kStages);
+      copy_tokens(next, next % Tile::kStages);
+    }
+    copy_async_commit();
     const char* tokens = shared + unit % Tile::kStages * Tile::kStageBytes;
     // Rows of a warp start at multiples of 8, so that place() is the same counted from there.
     multiply_unit<kM, kN>(sums, tokens + warp_token * kRowBytes, tokens + (Tile::kTokens + warp_row) * kRowBytes);
