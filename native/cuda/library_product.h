@@ -1,4 +1,4 @@
-// Products of prompts by cuBLASLt, where it can be opened: with one algorithm for each shape of weights, of which a trial has shown that a
+// Products of prompts by cuBLASLt, where it can be opened: by algorithms of which a trial has shown, for each shape of weights, that a
 // row's result does not depend on the rows beside it. Where there is none, our own kernel serves that shape.
 //
 // REDLLM_CUBLASLT: a path to the library, or "off".

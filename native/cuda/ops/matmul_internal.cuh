@@ -5,7 +5,7 @@
 
 namespace redllm::cuda {
 
-// x [rows, k] times w^T, whole rows of 16-byte pieces: k is a multiple of 16 bytes, and x aligned to that.
+// x [rows, k] times w^T. x and each of its rows start at a multiple of 16 bytes.
 struct Product {
   const void* x;
   const void* w;  // [weight_rows, weight_k], see layout.cuh
@@ -33,7 +33,7 @@ Slices decode_slices(int64_t weight_rows, int64_t weight_k);
 
 // Each works on rows that fit its launch (kMostRows) and its part of the workspace.
 void decode_few(Context*, const Product&, const Slices&);                    // bf16, a warp a slice: up to 16 rows
-void decode_many(Context*, const Product&, const Slices&, char* workspace);  // bf16, a warp 32 outputs of 32 or 64 rows
+void decode_many(Context*, const Product&, const Slices&, char* workspace);  // bf16, a block a group of slices
 void prefill_tiles(Context*, const Product&);                                // bf16
 void float_decode(Context*, const Product&);                                 // f32
 void float_prefill(Context*, const Product&);                                // f32
