@@ -9,11 +9,11 @@ void attention(Context* context, const AttentionArgs& a) {
   bool half = true;
   for (int32_t s = 0; s < a.segments; ++s) half &= a.segment[s].pool.type == DType::bf16;
   if (!half) {
-    attention_float(context, attention_params(a));
+    attention_float(context, attention_params(a), a.q.rows);
   } else if (a.kind == RowKind::decode) {
     attention_decode(context, a);
   } else {
-    attention_prefill(context, attention_params(a));
+    attention_prefill(context, attention_params(a), a.q.rows);
   }
 }
 

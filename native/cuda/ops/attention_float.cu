@@ -6,6 +6,8 @@
 // touched, so that it may hold anything.
 #include "cuda/ops/attention_float.cuh"
 
+#include "cuda/ops/attention_place.cuh"
+
 namespace redllm::cuda {
 
 namespace {
@@ -62,11 +64,9 @@ __device__ __forceinline__ void load_tile(float* to, const char* head, const Att
 
 __global__ void __launch_bounds__(kThreads, 3) float_kernel(const AttentionParams p) {
   await_earlier_launches();
-  const int32_t head = static_cast<int32_t>(blockIdx.x) % p.heads, rest = static_cast<int32_t>(blockIdx.x) / p.heads;
-  const int32_t sequence = rest / p.query_tiles, start = p.query_start[sequence];
-  const int32_t queries = p.query_start[sequence + 1] - start;
-  const int32_t first_query = (p.query_tiles - 1 - rest % p.query_tiles) * kRows;
-  if (first_query >= queries) return;
+  const QueryTile tile = find_tile<kRows>(p);
+  if (tile.rows <= 0) return;
+  const int32_t head = tile.head;
 
   const int32_t stride = row_stride(p.head_dim);
   float* const q_tile = reinterpret_cast<float*>(shared_memory());
@@ -76,8 +76,8 @@ __global__ void __launch_bounds__(kThreads, 3) float_kernel(const AttentionParam
   Limits& limits = *reinterpret_cast<Limits*>(weights + kRows * kWeightStride);
 
   const int row = threadIdx.x / kRowLanes, lane = threadIdx.x % kRowLanes;
-  const bool exists = first_query + row < queries;
-  const int64_t token = int64_t{start} + first_query + (exists ? row : 0);
+  const bool exists = row < tile.rows;
+  const int64_t token = int64_t{tile.first_token} + (exists ? row : 0);
   const int64_t at = token * (int64_t{p.heads} * p.head_dim) + int64_t{head} * p.head_dim;
   for (int d = lane * 4; d < p.head_dim; d += kRowLanes * 4)
     *reinterpret_cast<float4*>(q_tile + row * stride + d) = *reinterpret_cast<const float4*>(p.q + at + d);
@@ -101,7 +101,7 @@ __global__ void __launch_bounds__(kThreads, 3) float_kernel(const AttentionParam
       high = max(high, limits.right[r]);
     }
     if (low >= high) continue;
-    const int32_t* const table = segment.pages + segment.page_start[sequence];
+    const int32_t* const table = segment.pages + segment.page_start[tile.sequence];
     const char* const keys = segment.data + int64_t{head / p.shared} * segment.head_bytes;
     const float* const bias = s == 0 && p.bias != nullptr ? p.bias + int64_t{head} * (2 * p.reach + 1) : nullptr;
     const int32_t index = bias != nullptr ? p.query_index[token] : 0;
@@ -205,12 +205,10 @@ __global__ void __launch_bounds__(kThreads, 3) float_kernel(const AttentionParam
 
 }  // namespace
 
-void attention_float(Context* context, AttentionParams p) {
-  p.query_tiles = (p.max_queries + kRows - 1) / kRows;
+void attention_float(Context* context, const AttentionParams& p, int64_t tokens) {
   const size_t floats =
       static_cast<size_t>(kRows + 2 * kKeys) * static_cast<size_t>(p.head_dim + 4) + kRows * kWeightStride;
-  const dim3 grid(static_cast<uint32_t>(p.sequences) * static_cast<uint32_t>(p.query_tiles) *
-                  static_cast<uint32_t>(p.heads));
+  const dim3 grid(query_tiles(tokens, p.sequences, kRows) * static_cast<uint32_t>(p.heads));
   launch(context, "launching attention in float32", float_kernel, grid, kThreads,
          floats * sizeof(float) + sizeof(Limits), p);
 }

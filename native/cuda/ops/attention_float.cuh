@@ -7,6 +7,6 @@
 namespace redllm::cuda {
 
 // head_dim <= 256.
-void attention_float(Context*, AttentionParams);
+void attention_float(Context*, const AttentionParams&, int64_t tokens);
 
 }  // namespace redllm::cuda

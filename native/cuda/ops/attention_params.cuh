@@ -31,9 +31,7 @@ struct AttentionParams {
   const int32_t* query_start;
   const int32_t* query_index;
   int32_t sequences;
-  int32_t max_queries;
-  int32_t query_tiles;  // of the sequence with most queries; set by the kernel's launcher
-  int32_t stages;       // tiles in shared memory; likewise
+  int32_t stages;  // tiles in shared memory; set by the kernel's launcher
   int32_t heads;
   int32_t shared;  // heads that share one K/V head
   int32_t head_dim;
@@ -74,7 +72,6 @@ inline AttentionParams attention_params(const AttentionArgs& a) {
   p.query_start = a.query_start;
   p.query_index = a.query_index;
   p.sequences = a.sequences;
-  p.max_queries = a.max_queries;
   p.heads = a.heads;
   p.shared = a.heads / a.segment[0].pool.kv_heads;
   p.head_dim = a.head_dim;

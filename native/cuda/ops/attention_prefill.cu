@@ -9,6 +9,7 @@
 #include "cuda/ops/attention_prefill.cuh"
 
 #include "cuda/ops/attention_copy.cuh"
+#include "cuda/ops/attention_place.cuh"
 #include "cuda/ops/attention_softmax.cuh"
 
 namespace redllm::cuda {
@@ -34,16 +35,15 @@ struct PrefillShape {
 
 // The block's queries to shared memory, rounded to bf16; zeros where there is none.
 template <int D, int kRows, int kThreads>
-__device__ __forceinline__ void load_queries(const AttentionParams& p, char* to, int64_t first_token, int32_t rows,
-                                             int32_t head) {
+__device__ __forceinline__ void load_queries(const AttentionParams& p, char* to, const QueryTile& tile) {
   constexpr int kChunks = D / 8;
   const int64_t width = int64_t{p.heads} * p.head_dim;
-  const float* from = p.q + first_token * width + int64_t{head} * p.head_dim;
+  const float* from = p.q + tile.first_token * width + int64_t{tile.head} * p.head_dim;
 #pragma unroll 4
   for (int i = threadIdx.x; i < kRows * kChunks; i += kThreads) {
     const int row = i / kChunks, chunk = i % kChunks;
     uint4 packed = make_uint4(0, 0, 0, 0);
-    if (row < rows && chunk * 8 < p.head_dim) {
+    if (row < tile.rows && chunk * 8 < p.head_dim) {
       const float4* at = reinterpret_cast<const float4*>(from + row * width + chunk * 8);
       const float4 a = at[0], b = at[1];
       packed.x = pack_bf16(a.x * p.q_sign, a.y * p.q_sign);
@@ -185,33 +185,28 @@ __global__ void __launch_bounds__(PrefillShape<D, kWarps>::kThreads, PrefillShap
   await_earlier_launches();
   using Shape = PrefillShape<D, kWarps>;
   constexpr int T = Shape::kRowTiles, kThreads = Shape::kThreads, kWarpRows = Shape::kWarpRows, kRows = Shape::kRows;
-  // Heads that share keys are neighbours, and so are the tiles of a sequence, the longest of a causal one first.
-  const int32_t head = static_cast<int32_t>(blockIdx.x) % p.heads, rest = static_cast<int32_t>(blockIdx.x) / p.heads;
-  const int32_t sequence = rest / p.query_tiles, start = p.query_start[sequence];
-  const int32_t queries = p.query_start[sequence + 1] - start;
-  const int32_t tile = (queries + kRows - 1) / kRows - 1 - rest % p.query_tiles;
-  if (tile < 0) return;
-  const int32_t first_token = start + tile * kRows, rows = min(kRows, queries - tile * kRows);
+  const QueryTile tile = find_tile<kRows>(p);
+  if (tile.rows <= 0) return;
 
   auto& state = *reinterpret_cast<typename Shape::State*>(shared_memory());
   char* const q_tile = shared_memory() + sizeof(state);
   char* const tiles = q_tile + Shape::kQueryBytes;  // [stages] of K, V
   // What is waited for is asked for first.
-  const RowLimits limits = read_limits<kWarpRows>(p, first_token, rows);
+  const RowLimits limits = read_limits<kWarpRows>(p, tile.first_token, tile.rows);
   if (threadIdx.x == 0) {
-    state.head = head;
-    state.first_token = first_token;
-    state.rows = rows;
+    state.head = tile.head;
+    state.first_token = tile.first_token;
+    state.rows = tile.rows;
     state.selected = -1;
     state.any_spoilt = 0;
     for (int s = 0; s < p.segments; ++s) {
       const AttentionSegment& from = p.segment[s];
-      state.keys[s].head = from.data + int64_t{head / p.shared} * from.head_bytes;
-      state.keys[s].pages = from.pages + from.page_start[sequence];
+      state.keys[s].head = from.data + int64_t{tile.head / p.shared} * from.head_bytes;
+      state.keys[s].pages = from.pages + from.page_start[tile.sequence];
       state.keys[s].page_bytes = from.page_bytes;
     }
   }
-  load_queries<D, kRows, kThreads>(p, q_tile, first_token, rows, head);
+  load_queries<D, kRows, kThreads>(p, q_tile, tile);
   note_limits(p, limits, state);
 
   while (true) {
@@ -275,30 +270,28 @@ __global__ void __launch_bounds__(PrefillShape<D, kWarps>::kThreads, PrefillShap
 }
 
 template <int D, int kWarps = D <= 128 ? 4 : 8>
-void launch_prefill(Context* context, AttentionParams& p) {
+void launch_prefill(Context* context, AttentionParams& p, int64_t tokens) {
   using Shape = PrefillShape<D, kWarps>;
   // Two stages where all blocks that the registers allow have room for them.
   p.stages = Shape::shared_bytes(2) * Shape::kBlocks <= context->shared_bytes ? 2 : 1;
-  p.query_tiles = (p.max_queries + Shape::kRows - 1) / Shape::kRows;
-  const dim3 grid(static_cast<uint32_t>(p.sequences) * static_cast<uint32_t>(p.query_tiles) *
-                  static_cast<uint32_t>(p.heads));
+  const dim3 grid(query_tiles(tokens, p.sequences, Shape::kRows) * static_cast<uint32_t>(p.heads));
   launch(context, "launching attention of prompts", prefill_kernel<D, kWarps>, grid, Shape::kThreads,
          Shape::shared_bytes(p.stages), p);
 }
 
 }  // namespace
 
-void attention_prefill(Context* context, AttentionParams p) {
+void attention_prefill(Context* context, AttentionParams p, int64_t tokens) {
   if (p.head_dim <= 32) {
-    launch_prefill<32>(context, p);
+    launch_prefill<32>(context, p, tokens);
   } else if (p.head_dim <= 64) {
-    launch_prefill<64>(context, p);
+    launch_prefill<64>(context, p, tokens);
   } else if (p.head_dim <= 128) {
-    launch_prefill<128>(context, p);
+    launch_prefill<128>(context, p, tokens);
   } else if (PrefillShape<256, 8>::shared_bytes(1) <= context->shared_bytes) {
-    launch_prefill<256>(context, p);
+    launch_prefill<256>(context, p, tokens);
   } else {
-    launch_prefill<256, 4>(context, p);  // devices of graphics cards
+    launch_prefill<256, 4>(context, p, tokens);  // devices of graphics cards
   }
 }
 

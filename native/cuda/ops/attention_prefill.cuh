@@ -7,6 +7,6 @@
 namespace redllm::cuda {
 
 // head_dim <= 256; both segments' pools in bf16.
-void attention_prefill(Context*, AttentionParams);
+void attention_prefill(Context*, AttentionParams, int64_t tokens);
 
 }  // namespace redllm::cuda
