@@ -35,7 +35,14 @@ async function run(name: string, command: AnyCommand, args: readonly string[]): 
 
 const [name, ...args] = process.argv.slice(2);
 if (name !== undefined && Object.hasOwn(commands, name)) {
-  await run(name, await commands[name]!(), args);
+  try {
+    await run(name, await commands[name]!(), args);
+  } catch (error) {
+    // Of what was said on purpose the sentence is enough; a fault keeps its stack.
+    if (!(error instanceof Error) || error.name !== 'Error') throw error;
+    console.error(error.message);
+    process.exitCode = 1;
+  }
 } else {
   console.error(await usage());
   process.exitCode = 1;

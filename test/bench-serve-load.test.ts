@@ -106,6 +106,8 @@ it('finds the endpoint behind an address', () => {
   const address = (url: string, chat = false) => readAddress(url, chat).address;
   assert.equal(address('http://a:1'), 'http://a:1/v1/completions');
   assert.equal(address('http://a:1/', true), 'http://a:1/v1/chat/completions');
+  assert.equal(address('http://a:1/openai'), 'http://a:1/openai/v1/completions');
+  assert.equal(readAddress('http://a:1/openai/v1', false).base, 'http://a:1/openai');
   assert.equal(address('https://a/v1'), 'https://a/v1/completions');
   assert.equal(address('https://a/prefix/v1/chat/completions'), 'https://a/prefix/v1/chat/completions');
   assert.equal(address('ws://a:1/v1/completions'), 'ws://a:1/v1/completions');
@@ -118,11 +120,12 @@ it('finds the endpoint behind an address', () => {
 });
 
 it('reads events out of a stream that is cut anywhere', () => {
-  const stream = 'data: {"a":1}\n\n: keep-alive\n\nevent: x\r\ndata:{"b":"ü"}\r\n\r\ndata: [DONE]\n\n';
+  const stream = 'data: {"a":1}\n\n: keep-alive\n\nevent: x\r\ndata:{"b":"ü"}\r\n\r\ndata: [DONE]';
   for (let size = 1; size <= stream.length; size++) {
     const found: string[] = [];
     const events = new EventReader(data => found.push(data));
     for (let at = 0; at < stream.length; at += size) events.push(stream.slice(at, at + size));
+    events.end();
     assert.deepEqual(found, ['{"a":1}', '{"b":"ü"}', '[DONE]']);
   }
 });

@@ -19,6 +19,11 @@ export class EventReader {
     this.#rest = text.slice(start);
   }
 
+  /** What stands behind the last line's end: some servers leave out the end of their last event. */
+  end(): void {
+    this.push('\n');
+  }
+
   /** Each event of these streams is one line; what has several data lines is no JSON either way. */
   #line(line: string): void {
     if (line.startsWith('data:')) this.#event(line.slice(line[5] === ' ' ? 6 : 5));

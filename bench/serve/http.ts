@@ -92,6 +92,7 @@ function readStream(response: IncomingMessage, reader: Reader, settle: () => voi
   response.on('error', () => {});
   // A close comes last, after a good end and after any other.
   response.on('close', () => {
+    events.end();
     if (!done && !(response.complete && reader.finished))
       reader.fail('lost', 'The stream ended before the answer did.');
     settle();

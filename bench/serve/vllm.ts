@@ -14,7 +14,7 @@ export interface Asked {
 
 /** Linear between the two values next to it, as numpy has it; 0 where there are none, as vLLM has it. @param p 0 to 100 */
 export function percentile(values: readonly number[], p: number): number {
-  const sorted = values.toSorted((a, b) => a - b);
+  const sorted = Float64Array.from(values).sort();
   const at = ((sorted.length - 1) * p) / 100;
   const below = sorted[Math.floor(at)] ?? 0;
   return below + ((sorted[Math.ceil(at)] ?? below) - below) * (at - Math.floor(at));
