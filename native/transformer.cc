@@ -89,8 +89,8 @@ void Transformer::launch(const Plan& plan) {
 
   // What the ops will read, checked and sent in one piece.
   arrays_.drop();
-  int32_t padded = padded_rows(plan),
-          samples = padded > 0 && plan.samples() > 0 ? bucket(plan.samples()) : plan.samples();
+  int32_t padded = padded_rows(plan), samples = plan.samples();
+  if (padded > 0 && samples > 0) samples = std::min(bucket(samples), limits_.samples);
   int32_t vocabulary = spec_.target_vocabulary();
   if (plan.sources() > 0) sources_->fill(plan, weights_.encoder.embedding.n, pages_.pages);
   if (plan.rows() > 0) {
@@ -131,10 +131,7 @@ void Transformer::check_device() const {
 int32_t Transformer::padded_rows(const Plan& plan) const {
   int32_t rows = plan.rows();
   if (ops_.host_memory || keep_ || rows == 0 || plan.decode_rows() != rows || plan.rowStart[rows] != rows) return 0;
-  int32_t padded = bucket(rows);
-  return padded <= std::min(limits_.rows, limits_.tokens) && bucket(std::max(1, plan.samples())) <= limits_.samples
-             ? padded
-             : 0;
+  return std::min({bucket(rows), limits_.rows, limits_.tokens});
 }
 
 // The decoder and the samples of a step; as one recorded run where it was filled up.
@@ -144,8 +141,11 @@ void Transformer::run_rows(int32_t padded, int32_t samples) {
   pass.max_keys = std::min(key_bucket(pass.max_keys), limits_.max_target);
   pass.max_source_keys = std::min(key_bucket(pass.max_source_keys), limits_.max_source);
   if (padded > 0) {
-    uint64_t key = (static_cast<uint64_t>(padded) << 40) ^ (static_cast<uint64_t>(samples) << 52) ^
-                   (static_cast<uint64_t>(pass.max_keys) << 20) ^ static_cast<uint64_t>(pass.max_source_keys);
+    // A number of each part's values, so that no two shapes have one key.
+    uint64_t key = static_cast<uint64_t>(padded);
+    key = key * (static_cast<uint64_t>(limits_.samples) + 1) + static_cast<uint64_t>(samples);
+    key = key * (static_cast<uint64_t>(limits_.max_target) + 1) + static_cast<uint64_t>(pass.max_keys);
+    key = key * (static_cast<uint64_t>(limits_.max_source) + 1) + static_cast<uint64_t>(pass.max_source_keys);
     if (ops_.begin_run(context_, reinterpret_cast<uintptr_t>(this), key)) return;
   }
   do {
