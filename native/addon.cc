@@ -233,7 +233,7 @@ class RuntimeObject : public Napi::ObjectWrap<RuntimeObject> {
     return DefineClass(
         env, "NativeRuntime",
         {InstanceAccessor<&RuntimeObject::device>("device"), InstanceAccessor<&RuntimeObject::threads>("threads"),
-         InstanceAccessor<&RuntimeObject::asynchronous>("asynchronous"),
+         InstanceAccessor<&RuntimeObject::asynchronous>("asynchronous"), InstanceAccessor<&RuntimeObject::note>("note"),
          InstanceMethod<&RuntimeObject::footprint>("footprint"), InstanceMethod<&RuntimeObject::load>("load"),
          InstanceMethod<&RuntimeObject::memory>("memory"), InstanceMethod<&RuntimeObject::free>("free")});
   }
@@ -267,6 +267,8 @@ class RuntimeObject : public Napi::ObjectWrap<RuntimeObject> {
     const size_t end = std::min(name.find(' '), name.size());  // "cuda" becomes "cuda:0"
     return Napi::String::New(info.Env(), device_ == "cpu" ? name : device_ + name.substr(end));
   }
+
+  Napi::Value note(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), backend(info)->note()); }
 
   Napi::Value threads(const Napi::CallbackInfo& info) {
     return Napi::Number::New(info.Env(), backend(info)->threads());

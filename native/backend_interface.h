@@ -17,6 +17,8 @@ class Backend {
   virtual Context* context() = 0;
   // Threads that compute; 0 where it is not threads that do.
   virtual int32_t threads() const = 0;
+  // What serves it beside its own kernels, or why nothing does: a sentence without a full stop; empty where there is nothing to say.
+  virtual const char* note() { return ""; }
 
  protected:
   Backend() = default;

@@ -18,6 +18,7 @@ class DeviceBackend final : public Backend {
   const Ops& ops() const override { return *entry_->ops; }
   Context* context() override { return context_; }
   int32_t threads() const override { return 0; }
+  const char* note() override { return entry_->note(context_); }
 
  private:
   const DeviceLibraryEntry* entry_;

@@ -23,6 +23,8 @@ struct DeviceLibraryEntry {
   // Null where it cannot be opened. A small kernel has run when it returns.
   Context* (*open)(int32_t index, char* why, uint64_t room);
   void (*close)(Context*);
+  // Backend::note()
+  const char* (*note)(Context*);
   // For tests: memory that both sides may use (managed), and a wait for all that was launched. False where something failed.
   void* (*allocate_shared)(uint64_t bytes);
   void (*release_shared)(void* data);

@@ -13,8 +13,12 @@ export interface DeviceOptions {
 
 export interface OpenedRuntime {
   readonly runtime: NativeRuntime;
-  /** Why the CPU computes though any device would have been taken, without a full stop; null where nothing is to be said. */
+  /** Why the CPU computes though any device would have been taken, or what a device has to say, without a full stop; null: nothing. */
   readonly notice: string | null;
+}
+
+function noted(runtime: NativeRuntime): OpenedRuntime {
+  return { runtime, notice: runtime.note === '' ? null : runtime.note };
 }
 
 /** @throws RedllmError `invalid_config` where a device that is named cannot be opened */
@@ -25,7 +29,7 @@ export function openRuntime(addon: Addon, options: DeviceOptions): OpenedRuntime
   if (device === 'cpu') return { runtime: open('cpu'), notice: null };
   if (device !== 'auto') {
     try {
-      return { runtime: open(device === 'cuda' ? 'cuda:0' : device), notice: null };
+      return noted(open(device === 'cuda' ? 'cuda:0' : device));
     } catch (cause) {
       throw new RedllmError(
         'invalid_config',
@@ -38,7 +42,7 @@ export function openRuntime(addon: Addon, options: DeviceOptions): OpenedRuntime
   for (const { name, available, detail } of addon.devices(cudaLibrary ?? undefined)) {
     if (!name.startsWith('cuda')) continue;
     try {
-      if (available) return { runtime: open(name), notice: null };
+      if (available) return noted(open(name));
       reasons.push(detail);
     } catch (cause) {
       reasons.push((cause as Error).message);

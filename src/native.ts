@@ -66,6 +66,8 @@ export interface NativeModel {
 }
 
 export interface NativeRuntime {
+  /** What serves the device beside our own kernels, or why nothing does, without a full stop; empty on the CPU. */
+  readonly note: string;
   readonly device: string;
   /** 0: it is not threads that compute. */
   readonly threads: number;

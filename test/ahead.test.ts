@@ -14,6 +14,7 @@ import { sharedPath } from './shared.ts';
 
 /** The CPU, said to be asynchronous: what is launched is done, but nobody knows before it is collected. */
 class AheadRuntime implements NativeRuntime {
+  readonly note = '';
   readonly asynchronous = true;
   readonly #inner: NativeRuntime;
   launchesAhead = 0;

@@ -12,6 +12,7 @@ export const nullPageBytes = 1;
 const chosen = 7;
 
 export class NullRuntime implements NativeRuntime {
+  readonly note = '';
   readonly device = 'none';
   readonly threads = 1;
   readonly asynchronous: boolean = false;

@@ -3,6 +3,7 @@
 
 #include <cstdio>
 
+#include "cuda/library_product.h"
 #include "cuda/ops/ops_internal.cuh"
 #include "cuda/runs.cuh"
 #include "device_library.h"
@@ -82,6 +83,7 @@ const DeviceLibraryEntry kEntry = {
     .describe = describe_device,
     .open = open_device,
     .close = close_device,
+    .note = library_product_note,
     .allocate_shared = allocate_shared,
     .release_shared = release_shared,
     .synchronize = synchronize,
