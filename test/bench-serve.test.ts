@@ -216,6 +216,21 @@ describe('what goes wrong', () => {
       assert.equal(more(found).output_lens.filter(length => length === 0).length, 6);
     });
 
+  it('waits no longer than it was told to, on connections that were used before, too', async () => {
+    const mock = await startMock({ 'first-ms': 400 });
+    const only = { timeout: 0.1, 'num-warmups': 0, 'num-prompts': 3 };
+    const found = await record({ url: mock.url, ...only, repetitions: 2 });
+    await mock.close();
+    assert.deepEqual(more(found).errors_by_kind, { timeout: 3 });
+    assert.equal(mock.bodies.length, 6, 'none was asked again');
+    assert.equal(found.cells[0]!.figures.ttft, undefined);
+
+    fake.generator.delay = 300;
+    const socket = await record({ url: fakeUrl.replace('http', 'ws'), model: 'echo', ...only });
+    fake.generator.delay = 0;
+    assert.deepEqual(more(socket).errors_by_kind, { timeout: 3 });
+  });
+
   it('ends though the server dies midway', async () => {
     const dying = { 'die-after': 8, 'token-ms': 2 };
     const found = await recordOfMock(dying, { ...only, 'request-rate': '500', 'max-concurrency': 6 });

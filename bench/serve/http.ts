@@ -40,7 +40,9 @@ export class HttpCarrier implements Carrier {
         agent: this.#agent,
         headers: { ...headers, 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
       });
+      let expired = false;
       const timer = setTimeout(() => {
+        expired = true;
         reader.fail('timeout', `No answer within ${this.#timeout / 1000} s.`);
         call.destroy();
       }, this.#timeout);
@@ -58,7 +60,7 @@ export class HttpCarrier implements Carrier {
         if (answered) return;
         clearTimeout(timer);
         // A connection that the server closed while it was idle: nothing was asked on it.
-        if (mayRetry && call.reusedSocket && error.code === 'ECONNRESET') {
+        if (mayRetry && !expired && call.reusedSocket && error.code === 'ECONNRESET') {
           resolve(this.#ask(body, reader, false));
           return;
         }

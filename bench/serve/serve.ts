@@ -60,7 +60,7 @@ async function measureTarget(
       for (const plan of plans) {
         const run = await client.run(plan, seed++);
         const { completed, duration, failed } = run.metrics;
-        say(`${plan.rate} a second: ${completed} in ${shown(duration)} s${failed === 0 ? '' : `, ${failed} failed`}`);
+        say(`${paceOf(plan)}: ${completed} in ${shown(duration)} s${failed === 0 ? '' : `, ${failed} failed`}`);
         ran.push({ target, run });
       }
     return ran;
@@ -68,6 +68,8 @@ async function measureTarget(
     client.close();
   }
 }
+
+const paceOf = ({ rate }: Plan) => (rate === Number.POSITIVE_INFINITY ? 'all at once' : `${rate} a second`);
 
 /** The same requests, all at once, to a server that does nothing. */
 function ceiling(like: Target, plan: Plan, given: ServeFlags, say: Say): Promise<readonly Ran[]> {
@@ -101,11 +103,13 @@ function finish(
   const [first, ...further] = runs.map(ran => fieldsOf(ran, given, percentiles));
   const path = given['result-filename'];
   if (path !== '') writeFileSync(path, [first, ...further].map(fields => `${JSON.stringify(fields)}\n`).join(''));
-  const sentences = [...least, ...runs].flatMap(({ run }) => run.disturbed);
+  const sentences = [...least, ...runs].flatMap(({ run }) =>
+    run.disturbed.map(sentence => `${paceOf(run.plan)}: ${sentence}`),
+  );
   return {
     device,
     seed: given.seed,
-    disturbed: [...new Set(sentences)],
+    disturbed: sentences,
     cells,
     ratios: [],
     more: { ...first, ...(further.length > 0 ? { further } : {}) },

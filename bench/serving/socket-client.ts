@@ -71,10 +71,11 @@ export class SocketClient {
     if (socket !== this.#socket) return { end: 'lost', ...unread };
     const id = this.#nextId++;
     return new Promise<SocketAnswer>(resolve => {
-      const timer = setTimeout(
-        () => resolve({ end: 'error', ...unread, why: 'unanswered' }),
-        listening.timeout ?? unanswered,
-      );
+      const timer = setTimeout(() => {
+        this.#jobs.delete(id);
+        if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ type: 'cancel', id }));
+        resolve({ end: 'error', ...unread, why: 'unanswered' });
+      }, listening.timeout ?? unanswered);
       const settle: Job['resolve'] = end => {
         clearTimeout(timer);
         resolve(end);
