@@ -11,6 +11,7 @@ type AnyCommand = Command<Flags>;
 /** Loaded when asked for: none pays for what another needs. */
 const commands: Record<string, () => Promise<AnyCommand>> = {
   serve: async () => (await import('./serve/serve.ts')).serve,
+  report: async () => (await import('./report/report.ts')).report,
 };
 
 async function usage(): Promise<string> {

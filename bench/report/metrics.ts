@@ -1,0 +1,66 @@
+/** What metrics are called, in which unit they are shown, and whether more of them is better. */
+import type { Figure } from '../record.ts';
+import { shown } from '../table.ts';
+
+export interface Metric {
+  readonly title: string;
+  /** As shown, which may be a multiple of the record's. */
+  readonly unit: string;
+  readonly better: 'higher' | 'lower' | null;
+  /** Record's units in one that is shown. */
+  readonly scale: number;
+}
+
+const known: Readonly<Record<string, [title: string, better: Metric['better']]>> = {
+  examples_per_second: ['examples per second', 'higher'],
+  ttft: ['time to first token', 'lower'],
+  tpot: ['time per output token', 'lower'],
+  itl: ['time between chunks', 'lower'],
+  e2e: ['end to end', 'lower'],
+  e2el: ['end to end', 'lower'],
+  tokens_per_second: ['tokens per second', 'higher'],
+  weight_bytes: ['weights', 'lower'],
+  kv_bytes: ['keys and values', 'lower'],
+  request_throughput: ['completed requests', 'higher'],
+  request_goodput: ['requests within the limits', 'higher'],
+  output_throughput: ['output tokens', 'higher'],
+  total_token_throughput: ['tokens in and out', 'higher'],
+  failed: ['failed', 'lower'],
+  refused: ['refused', 'lower'],
+  late: ['the client late', 'lower'],
+  perplexity: ['perplexity', 'lower'],
+  exact_match: ['exact match', 'higher'],
+  edit_distance: ['edit distance', 'lower'],
+  bleu: ['BLEU', 'higher'],
+  chrf: ['chrF', 'higher'],
+};
+
+export function metricOf(name: string, unit: string): Metric {
+  const [, statistic, rest] = /^(mean|median|std|p[\d.]+)_(.+)$/.exec(name) ?? [];
+  // Some records say the unit in the name, too.
+  const plain = (rest ?? name).replace(/_ms$/, '');
+  const [title, better] = known[plain] ?? [plain.replaceAll('_', ' '), null];
+  const bytes = unit === 'bytes' || unit === 'B';
+  return {
+    title: statistic === undefined ? title : `${title}, ${statistic}`,
+    unit: bytes ? 'MiB' : unit,
+    better,
+    scale: bytes ? 2 ** 20 : 1,
+  };
+}
+
+/** `time to first token (ms)`; the unit is left out where it says no more than the title. */
+export function metricTitle(name: string, unit: string): string {
+  const metric = metricOf(name, unit);
+  return metric.title === metric.unit ? metric.title : `${metric.title} (${metric.unit})`;
+}
+
+export function shownValue(name: string, unit: string, value: number): string {
+  return shown(value / metricOf(name, unit).scale);
+}
+
+/** How much of what the machine could do was done: 1 is all. A floor of time is reached from above, a rate from below. */
+export function shareOfLimit(name: string, { unit, median, limit }: Figure): number | null {
+  if (limit === undefined) return null;
+  return metricOf(name, unit).better === 'higher' ? median / limit.value : limit.value / median;
+}

@@ -1,0 +1,115 @@
+/** How far every cell is from what the machine could do at best, by what was measured in the same run. */
+import { dotChart } from './chart.ts';
+import {
+  type Block,
+  folded,
+  heading,
+  measured,
+  type Plot,
+  type Point,
+  type Section,
+  type Table,
+  text,
+  warnings,
+} from './document.ts';
+import { groupBy } from './group.ts';
+import { type Campaign, campaignsOf } from './machines.ts';
+import { metricOf, metricTitle, shareOfLimit } from './metrics.ts';
+import {
+  compareFamilies,
+  compareLabels,
+  familyOf,
+  labelNames,
+  placeText,
+  protocolsOf,
+  varyingLabels,
+} from './places.ts';
+import type { Stored, StoredCell } from './results.ts';
+import { capital, slug } from './words.ts';
+
+interface Bounded {
+  readonly cell: StoredCell;
+  readonly metric: string;
+}
+
+export function rooflineSection(records: readonly Stored[]): Section[] {
+  const blocks = campaignsOf(records, 'arch').flatMap(blocksOf);
+  if (blocks.length === 0) return [];
+  const about =
+    'The limit of a cell is computed from bytes and operations, and from the rates at which this machine read and multiplied in the same run. At 100 % the cell took no longer than that; what is beyond 100 % says that the limit was measured too low.';
+  return [{ id: 'roofline', title: 'Distance from the limit', blocks: [text(about), ...blocks] }];
+}
+
+function blocksOf(campaign: Campaign): Block[] {
+  const bounded = campaign.cells.flatMap(cell =>
+    Object.entries(cell.figures).flatMap(([metric, { limit }]): Bounded[] => (limit ? [{ cell, metric }] : [])),
+  );
+  if (bounded.length === 0) return [];
+  const byProtocol = groupBy(bounded, ({ cell }) => cell.protocol);
+  return [
+    heading(campaign.machine),
+    ...warnings(campaign.disturbed),
+    ...protocolsOf(campaign.cells).flatMap(protocol => {
+      const group = byProtocol.get(protocol) ?? [];
+      return group.length === 0 ? [] : [plotOf(protocol, campaign.machine, group), folded(tableOf(protocol, group))];
+    }),
+  ];
+}
+
+function plotOf(protocol: string, machine: string, bounded: readonly Bounded[]): Plot {
+  const cells = bounded.map(({ cell }) => cell);
+  const varying = varyingLabels(cells).filter(name => name !== 'model');
+  const points = bounded
+    .toSorted((a, b) => compareLabels(a.cell.labels, b.cell.labels, varying))
+    .map(
+      ({ cell, metric }): Point => ({
+        x: 100 * shareOfLimit(metric, cell.figures[metric]!)!,
+        y: placeText(cell.labels, varying) || protocol,
+        series: familyOf(String(cell.labels.model)),
+        panel: metricOf(metric, '').title,
+      }),
+    )
+    .toSorted((a, b) => compareFamilies(a.series, b.series));
+  const same = labelNames(cells).filter(name => name !== 'model' && !varying.includes(name));
+  return dotChart(
+    {
+      name: slug(`limit ${protocol} ${machine}`),
+      title: `${capital(protocol)}: share of the limit`,
+      note: [machine, placeText(cells[0]!.labels, same)].filter(part => part !== '').join(' · '),
+      points,
+    },
+    { title: 'share of the limit (%)', kind: 'linear' },
+    'architecture',
+    100,
+  );
+}
+
+function tableOf(protocol: string, bounded: readonly Bounded[]): Table {
+  const names = labelNames(bounded.map(({ cell }) => cell));
+  const sorting = [...names.filter(name => name !== 'model'), 'model'];
+  return {
+    kind: 'table',
+    caption: `${capital(protocol)}: distance from the limit, every cell`,
+    columns: [
+      ...names.map(title => ({ title, numeric: bounded.every(({ cell }) => typeof cell.labels[title] !== 'string') })),
+      { title: 'metric' },
+      { title: 'measured', numeric: true },
+      { title: 'limit', numeric: true },
+      { title: 'share', numeric: true },
+      { title: 'the limit is', prose: true },
+    ],
+    rows: bounded
+      .toSorted((a, b) => compareLabels(a.cell.labels, b.cell.labels, sorting))
+      .map(({ cell, metric }) => {
+        const figure = cell.figures[metric]!;
+        return [
+          ...names.map(name => String(cell.labels[name] ?? '')),
+          metricTitle(metric, figure.unit),
+          measured(metric, figure),
+          { kind: 'limit', metric, figure },
+          { kind: 'share', metric, figure },
+          figure.limit!.because,
+        ];
+      }),
+  };
+}
