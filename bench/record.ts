@@ -1,11 +1,12 @@
 /**
  * What a benchmark leaves behind: one JSON of everything that was measured, from which every figure follows. `readRecord` refuses a
  * file in which it does not: a commit, a flag or a repetition that is missing, a median that is not that of its repetitions, a
- * ratio that is not that of the cells it names.
+ * ratio that is not that of the cells it names, a load that is not that of its requests.
  */
 import { readFileSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
+import { faultsOf } from './serve/follows.ts';
 import { quantile } from './statistics.ts';
 
 /** Repetitions of one measurement in one unit, and what follows from them: median and quartiles. */
@@ -84,6 +85,8 @@ export const recordSchema = z
     more: z.record(z.string(), z.unknown()).optional(),
   })
   .superRefine((record, context) => {
+    if (record.benchmark === 'serve')
+      for (const fault of faultsOf(record)) context.addIssue({ code: 'custom', ...fault });
     const refuse = (path: (string | number)[], message: string) => context.addIssue({ code: 'custom', path, message });
     const places = new Set<string>();
     record.cells.forEach((cell, i) => {

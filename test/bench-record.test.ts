@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { type BenchmarkRecord, readRecord } from '../bench/record.ts';
+import { type BenchmarkRecord, figure, readRecord } from '../bench/record.ts';
 import { archRecord, qualityRecord, resultsFolder, serveRecord } from './fixtures/benchmark-records.ts';
 
 /** What `readRecord` says of a record that `change` was made to; null where it says nothing. */
@@ -129,6 +129,69 @@ const fakes: [what: string, said: RegExp, change: (record: BenchmarkRecord) => u
 for (const [what, said, change] of fakes)
   test(`a record with ${what} is refused`, () => {
     assert.match(refusal(change) ?? 'it was read', said);
+  });
+
+/** The first run's own fields, and those of a later one. */
+interface Run {
+  ttfts: number[];
+  latencies: number[];
+  further: Run[];
+}
+const more = (record: BenchmarkRecord) => record.more as unknown as Run;
+
+const fakeLoads: [what: string, said: RegExp, change: (record: BenchmarkRecord) => unknown][] = [
+  ['no requests', /more is missing/, record => Reflect.deleteProperty(record, 'more')],
+  ['no times', /more\.ttfts /, record => Reflect.deleteProperty(more(record), 'ttfts')],
+  ['times of some', /more\.latencies are not as many/, record => more(record).latencies.pop()],
+  ['a better p99', /more\.p99_ttft_ms is not what follows/, record => Object.assign(more(record), { p99_ttft_ms: 1 })],
+  [
+    'a better mean in a later run',
+    /more\.further\.2\.mean_tpot_ms is not what follows/,
+    record => Object.assign(more(record).further[2]!, { mean_tpot_ms: 1 }),
+  ],
+  [
+    'more throughput',
+    /more\.output_throughput is not/,
+    record => Object.assign(more(record), { output_throughput: 1e6 }),
+  ],
+  ['more completed', /more\.completed is not what follows/, record => Object.assign(more(record), { completed: 40 })],
+  ['more goodput', /more\.request_goodput is not/, record => Object.assign(more(record), { request_goodput: 9 })],
+  [
+    'a shorter run and all that follows from it',
+    /more\.duration is shorter than from the first request/,
+    record => {
+      const run = record.more as Record<string, number>;
+      run.duration! /= 2;
+      for (const name of ['request_throughput', 'request_goodput', 'output_throughput', 'total_token_throughput'])
+        run[name]! *= 2;
+    },
+  ],
+  [
+    'failures left out',
+    /more\.errors_by_kind has more than failed/,
+    record => Object.assign(more(record), { errors_by_kind: { refused: 3 } }),
+  ],
+  [
+    'a cell of its own invention',
+    /cells\.0\.figures\.ttft does not follow/,
+    record => Object.assign(record.cells[0]!.figures, { ttft: figure('ms', [1, 2, 3]) }),
+  ],
+  [
+    'a cell at another rate',
+    /cells\.3\.labels are of no load/,
+    record => Object.assign(record.cells[3]!.labels, { rate: 16 }),
+  ],
+  ['a load left out', /more has requests of loads that no cell has/, record => record.cells.pop()],
+  [
+    'a ceiling that was not measured',
+    /cells\.0\.figures\.output_throughput\.limit is not the client's own/,
+    record => Object.assign(record.cells[0]!.figures.output_throughput!, { limit: { value: 1e6, because: 'so' } }),
+  ],
+];
+
+for (const [what, said, change] of fakeLoads)
+  test(`a load with ${what} is refused`, () => {
+    assert.match(refusal(change, serveRecord()) ?? 'it was read', said);
   });
 
 test('what is no JSON is refused by its name', () => {

@@ -19,7 +19,12 @@ export const ceilingOf = ({ metrics }: Run): Ceiling => ({
 });
 
 /** @param runs repetitions of one load */
-export function cellOf(protocol: string, labels: Labels, runs: readonly Run[], ceiling: Ceiling | null): Cell {
+export function cellOf(
+  protocol: string,
+  labels: Labels,
+  runs: readonly Pick<Run, 'metrics'>[],
+  ceiling: Ceiling | null,
+): Cell {
   const figures: Record<string, Figure> = {};
   const add = (name: string, unit: string, values: readonly number[], limit?: number) => {
     const because = 'this client, by the same requests all at once to a server that answers at once';
@@ -33,8 +38,8 @@ export function cellOf(protocol: string, labels: Labels, runs: readonly Run[], c
     const most = values.filter(({ length }) => length > 0).map(of => percentile(of, 99));
     add(`p99_${name}`, 'ms', most);
   }
-  const each = (of: (run: Run) => number) => runs.map(of);
-  const rate = (of: (run: Run) => number) => each(run => of(run) / run.metrics.duration);
+  const each = (of: (run: Pick<Run, 'metrics'>) => number) => runs.map(of);
+  const rate = (of: (run: Pick<Run, 'metrics'>) => number) => each(run => of(run) / run.metrics.duration);
   add(
     'request_throughput',
     'requests/s',
