@@ -43,7 +43,10 @@ export function unitOf(cells: readonly Cell[], metric: string): string {
   return cells.find(({ figures }) => Object.hasOwn(figures, metric))?.figures[metric]?.unit ?? '';
 }
 
-/** The most that any of these metrics has: what is computed and not timed has one. */
+/** How many values a figure is of; what is computed and not timed has one, and does not count beside others. */
 function repetitionsOf({ figures }: Cell, metrics: readonly string[]): string {
-  return String(Math.max(0, ...metrics.map(metric => figures[metric]?.repetitions.length ?? 0)));
+  const counts = metrics.flatMap(metric => figures[metric]?.repetitions.length ?? []);
+  const several = counts.filter(count => count > 1);
+  const [least, most] = [Math.min(...(several.length > 0 ? several : counts)), Math.max(...counts)];
+  return least === most ? String(least) : `${least} to ${most}`;
 }

@@ -14,9 +14,9 @@ export type Described = Pick<Plot, 'name' | 'title' | 'note' | 'points'>;
 const fixed: Readonly<Record<string, number>> = { RedLLM: 0, DecLLM: 1, 'DecLLM+BiAttn': 2 };
 
 /** One of each to a slot. Colours are the style sheet's, for light and dark; what lies on top is smaller, and its line has gaps. */
-const colours = [1, 2, 3, 4, 5, 6].map(i => `var(--series-${i})`);
-const shapes = ['circle', 'square', 'triangle-up', 'diamond', 'cross', 'triangle-down'];
-const sizes = [60, 75, 35, 45, 45, 45];
+const colours = [...[1, 2, 3, 4, 5, 6].map(i => `var(--series-${i})`), 'var(--ink-soft)'];
+const shapes = ['circle', 'square', 'triangle-up', 'diamond', 'cross', 'triangle-down', 'diamond'];
+const sizes = [60, 75, 35, 45, 45, 45, 60];
 const dashes = [
   [1, 0],
   [1, 0],
@@ -24,24 +24,24 @@ const dashes = [
   [2, 3],
   [8, 3],
   [4, 2],
+  [3, 4],
 ];
+/** What the paper has stands back behind what was measured. */
+const paperSlot = 6;
 
 /** Lines with quartiles: one line a series, one panel for each value of `panel`. */
 export function lineChart(described: Described, x: Axis, y: Axis, seriesTitle: string): Plot {
   const { points } = described;
-  const { color, shape, size, strokeDash } = seriesChannels(points, seriesTitle);
+  const { color, shape, size, strokeDash, sizing } = seriesChannels(points, seriesTitle);
   const horizontal = { field: 'x', ...horizontalType(points, x) };
   const vertical = { field: 'y', type: 'quantitative', ...verticalType(points, y) };
   return panelled(described, panelWidth, {
     height: 170,
     layer: [
-      {
-        transform: [{ filter: 'isValid(datum.low)' }],
-        mark: { type: 'rule', strokeWidth: 1.5 },
-        encoding: { x: horizontal, y: { ...vertical, field: 'low' }, y2: { field: 'high' }, color },
-      },
+      ...quartiles(points, { x: horizontal, y: { ...vertical, field: 'low' }, y2: { field: 'high' }, color }),
       { mark: { type: 'line', strokeWidth: 2 }, encoding: { x: horizontal, y: vertical, color, strokeDash } },
       {
+        transform: [sizing],
         mark: { type: 'point', filled: true, opacity: 1 },
         encoding: { x: horizontal, y: vertical, color, shape, size },
       },
@@ -52,9 +52,9 @@ export function lineChart(described: Described, x: Axis, y: Axis, seriesTitle: s
 /** Dots with quartiles, one row for each value of `y`, one panel for each value of `panel`; a line where `at` is. */
 export function dotChart(described: Described, x: Axis, seriesTitle: string, at: number): Plot {
   const { points } = described;
-  const { color, shape, size } = seriesChannels(points, seriesTitle);
+  const { color, shape, size, sizing } = seriesChannels(points, seriesTitle);
   const rows = { field: 'y', type: 'nominal', sort: unique(points.map(({ y }) => y)), axis: { title: null } };
-  const axis = { title: x.title, tickCount: 4, format: '~g', grid: true };
+  const axis = { title: x.title, tickCount: 4, grid: true };
   const horizontal = { field: 'x', type: 'quantitative', axis, scale: { zero: true } };
   // Rows are named once, so all panels stand beside each other.
   return panelled(
@@ -64,12 +64,9 @@ export function dotChart(described: Described, x: Axis, seriesTitle: string, at:
       height: { step: 20 },
       layer: [
         { mark: { type: 'rule', strokeDash: [4, 3], color: 'var(--ink-soft)' }, encoding: { x: { datum: at } } },
+        ...quartiles(points, { x: { ...horizontal, field: 'low' }, x2: { field: 'high' }, y: rows, color }),
         {
-          transform: [{ filter: 'isValid(datum.low)' }],
-          mark: { type: 'rule', strokeWidth: 2 },
-          encoding: { x: { ...horizontal, field: 'low' }, x2: { field: 'high' }, y: rows, color },
-        },
-        {
+          transform: [sizing],
           mark: { type: 'point', filled: true, opacity: 1 },
           encoding: { x: horizontal, y: rows, color, shape, size },
         },
@@ -79,23 +76,34 @@ export function dotChart(described: Described, x: Axis, seriesTitle: string, at:
   );
 }
 
+/** From low to high, for those points that have both. */
+function quartiles(points: readonly Point[], encoding: object): object[] {
+  if (points.every(({ low }) => low === undefined)) return [];
+  const transform = [{ filter: 'isValid(datum.low)' }];
+  return [{ transform, mark: { type: 'rule', strokeWidth: 2 }, encoding }];
+}
+
 /** What tells series apart, and the legend; none where there is one series. */
 function seriesChannels(points: readonly Point[], title: string) {
   const domain = unique(points.map(({ series }) => series));
   const free = [0, 1, 2, 3, 4, 5].filter(slot => !domain.some(name => fixed[name] === slot));
-  const slots = domain.map(name => fixed[name] ?? free.shift() ?? 5);
-  const channel = (values: readonly unknown[], legend: object | null) => ({
+  const slots = domain.map(name => (name.endsWith(', the paper') ? paperSlot : (fixed[name] ?? free.shift() ?? 5)));
+  // Equal legends become one.
+  const legend = domain.length > 1 ? { title, orient: 'top', direction: 'horizontal', symbolOpacity: 1 } : null;
+  const channel = (values: readonly unknown[]) => ({
     field: 'series',
     type: 'nominal',
     scale: { domain, range: slots.map(slot => values[slot]) },
     legend,
   });
-  const legend = domain.length > 1 ? { title, orient: 'top', direction: 'horizontal', symbolOpacity: 1 } : null;
+  const sizeOf = `${JSON.stringify(slots.map(slot => sizes[slot]))}[indexof(${JSON.stringify(domain)}, datum.series)]`;
   return {
-    color: channel(colours, legend),
-    shape: channel(shapes, legend),
-    size: channel(sizes, null),
-    strokeDash: channel(dashes, null),
+    color: channel(colours),
+    shape: channel(shapes),
+    strokeDash: channel(dashes),
+    /** A size has no scale of its own: it is computed beside the data. */
+    size: { field: 'size', type: 'quantitative', scale: null, legend: null },
+    sizing: { calculate: sizeOf, as: 'size' },
   };
 }
 
@@ -127,9 +135,14 @@ function horizontalType(points: readonly Point[], { title, kind }: Axis): object
   const values = unique(points.map(({ x }) => x));
   if (kind === 'names')
     return { type: 'ordinal', sort: values.toSorted(compareValues), axis: { title, labelAngle: 0 } };
-  const scale = kind === 'linear' ? { zero: true } : { type: 'log', base: kind === 'log2' ? 2 : 10, nice: false };
-  const ticks = kind === 'log2' && values.length <= 7 ? { values, labelOverlap: true } : { tickCount: 5 };
-  return { type: 'quantitative', scale: { ...scale, padding: 12 }, axis: { title, format: '~s', ...ticks } };
+  const scale =
+    kind === 'linear' ? { zero: true } : { type: 'log', base: kind === 'log2' ? 2 : 10, nice: false, padding: 12 };
+  const inK = "datum.value % 1024 === 0 ? datum.value / 1024 + 'K' : datum.label";
+  const ticks =
+    kind === 'log2' && values.length <= 7
+      ? { values, labelExpr: inK, format: '~r', labelOverlap: true }
+      : { tickCount: 5, format: '~s' };
+  return { type: 'quantitative', scale, axis: { title, ...ticks } };
 }
 
 function verticalType(points: readonly Point[], { title, kind }: Axis): object {
@@ -137,7 +150,10 @@ function verticalType(points: readonly Point[], { title, kind }: Axis): object {
   const values = points.map(({ y }) => Number(y));
   const [from, to] = [Math.min(...values), Math.max(...values)].map(value => Math.log10(value)) as [number, number];
   const powers = Array.from({ length: Math.ceil(to) - Math.floor(from) + 1 }, (_, i) => 10 ** (Math.floor(from) + i));
-  return { scale: { type: 'log', base: 10, nice: true }, axis: { title, values: powers, format: '~s' } };
+  return {
+    scale: { type: 'log', base: 10, nice: true },
+    axis: { title, values: powers, format: from < 0 ? '~g' : '~s' },
+  };
 }
 
 function unique<T>(values: readonly T[]): T[] {

@@ -69,7 +69,11 @@ export function claimSection(records: readonly Stored[]): Section {
   const table: Table = {
     kind: 'table',
     caption: 'Claims of the abstract',
-    columns: ['claimed', 'measured', 'where'].map(title => ({ title, prose: true })),
+    columns: [
+      { title: 'claimed', prose: 'narrow' },
+      { title: 'measured', prose: 'wide' },
+      { title: 'where', prose: 'narrow' },
+    ],
     rows: claims.map(({ claimed, found, missing }) => {
       const finding = found(records);
       return finding === null ? [claimed, missing, ''] : [claimed, finding.measured, finding.where];

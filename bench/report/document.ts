@@ -34,8 +34,8 @@ export interface Column {
   readonly title: string;
   /** Numbers stand to the right. */
   readonly numeric?: boolean;
-  /** Sentences, which take several lines. */
-  readonly prose?: boolean;
+  /** Sentences, which take several lines, or as many lines as there are things to say. */
+  readonly prose?: 'narrow' | 'wide';
 }
 
 export interface Table {

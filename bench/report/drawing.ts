@@ -1,5 +1,5 @@
 /** Plots drawn as SVG, in Node, by vega: text with its own style sheet for files, or for a page that has one. */
-import { parse, View } from 'vega';
+import * as vega from 'vega';
 import { compile, type TopLevelSpec } from 'vega-lite';
 import type { Plot } from './document.ts';
 
@@ -31,12 +31,30 @@ const config = {
   header: { labelColor: 'var(--ink)', labelFontSize: 12, labelFontWeight: 600, labelLimit: 0 },
 } as const;
 
-/** @returns one `svg` element */
+/**
+ * Widths of text are estimated, by a canvas or not: the page's fonts are those of whoever reads it. Vega's own estimate is half as
+ * wide again as they are, and its types leave this hook out.
+ */
+const { textMetrics } = vega as unknown as {
+  textMetrics: { width: (item: { fontSize?: number }, text: unknown) => number };
+};
+textMetrics.width = ({ fontSize = 11 }, text) => 0.58 * fontSize * String(text ?? '').length;
+
+/** @returns one `svg` element   @throws Error with the plot's name, where vega warns of anything or draws nothing somewhere */
 export async function draw(plot: Plot): Promise<string> {
-  const compiled = compile({ ...plot.spec, config } as unknown as TopLevelSpec);
-  const view = new View(parse(compiled.spec), { renderer: 'none' });
+  const said: unknown[] = [];
+  const quiet = vega.logger(vega.Warn);
+  quiet.warn = quiet.error = (...words) => {
+    said.push(...words);
+    return quiet;
+  };
+  const compiled = compile({ ...plot.spec, config } as unknown as TopLevelSpec, { logger: quiet });
+  const view = new vega.View(vega.parse(compiled.spec), { renderer: 'none', logger: quiet });
   try {
-    return await view.toSVG();
+    const svg = await view.toSVG();
+    if (/NaN|Infinity/.test(svg)) said.push('a coordinate is no number');
+    if (said.length > 0) throw new Error(`plot ${plot.name}: ${said.join('; ')}`);
+    return svg;
   } finally {
     view.finalize();
   }

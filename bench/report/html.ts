@@ -34,7 +34,7 @@ ${styleSheet}
 <main>
 ${sections.map(section => sectionHtml(section, drawings)).join('\n')}
 </main>
-<script type="application/json" id="records">${embedded(results)}</script>
+<script type="application/json" id="data">${embedded(results)}</script>
 </body>
 </html>
 `;
@@ -76,7 +76,8 @@ function plotHtml({ title, note }: Plot, drawing: string): string {
 }
 
 function tableHtml({ caption, columns, rows }: Table): string {
-  const kind = (i: number) => (columns[i]!.numeric ? ' class="number"' : columns[i]!.prose ? ' class="prose"' : '');
+  const kind = (i: number) =>
+    columns[i]!.numeric ? ' class="number"' : columns[i]!.prose ? ` class="prose ${columns[i]!.prose}"` : '';
   const head = columns.map(({ title }, i) => `<th scope="col"${kind(i)}>${escaped(title)}</th>`).join('');
   const body = rows
     .map(row => `<tr>${row.map((cell, i) => `<td${kind(i)}>${cellHtml(cell)}</td>`).join('')}</tr>`)

@@ -21,13 +21,13 @@ function recordTable(records: readonly Stored[]): Table {
     columns: [
       { title: 'file' },
       { title: 'commit' },
-      { title: 'machine', prose: true },
+      { title: 'machine', prose: 'narrow' },
       { title: 'started' },
       { title: 'seconds', numeric: true },
       { title: 'load average', numeric: true },
       { title: 'seed', numeric: true },
-      { title: 'noticed', prose: true },
-      { title: 'command', prose: true },
+      { title: 'noticed', prose: 'narrow' },
+      { title: 'command', prose: 'wide' },
     ],
     rows: records.map(stored => {
       const { file, record } = stored;
@@ -51,7 +51,7 @@ function otherTable(others: readonly Other[]): Table {
   return {
     kind: 'table',
     caption: 'Files of other benchmarks in the same folder',
-    columns: [{ title: 'file' }, { title: 'written by', prose: true }],
+    columns: [{ title: 'file' }, { title: 'written by', prose: 'wide' }],
     rows: others.map(({ file, command }) => [file, command]),
   };
 }

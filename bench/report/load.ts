@@ -21,7 +21,7 @@ export function loadSection(records: readonly Stored[]): Section[] {
   const campaigns = campaignsOf(records, 'serve');
   if (campaigns.length === 0) return [];
   const about =
-    "Requests came when they were due, whatever had become of those before them. Latencies are medians and quartiles of all requests of a load; p99 and throughput have one value a run. A throughput's limit is what this client reached against a server that answers at once.";
+    'Requests came when they were due, whatever had become of those before them. Latencies are medians and quartiles of all requests of a load; p99 and throughput have one value a run. A row of the null server is what this client reached against a server that answers at once: its own ceiling.';
   return [{ id: 'load', title: 'Load', blocks: [text(about), ...campaigns.flatMap(campaignBlocks)] }];
 }
 

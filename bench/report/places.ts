@@ -58,7 +58,9 @@ export function compareValues(a: string | number, b: string | number): number {
 
 export function compareLabels(a: Labels, b: Labels, names: readonly string[]): number {
   for (const name of names) {
-    const found = compareValues(a[name] ?? '', b[name] ?? '');
+    const [left, right] = [a[name] ?? '', b[name] ?? ''];
+    const families = name === 'model' ? compareFamilies(familyOf(String(left)), familyOf(String(right))) : 0;
+    const found = families || compareValues(left, right);
     if (found !== 0) return found;
   }
   return 0;

@@ -65,7 +65,7 @@ function summaryTable(ratios: readonly StoredRatio[]): Table {
       { title: 'least', numeric: true },
       { title: 'greatest', numeric: true },
       { title: 'the paper', numeric: true },
-      { title: 'the first is better' },
+      { title: 'first is better' },
     ],
     rows: summarise(ratios).map(({ protocol, size, metric, pair, places, least, greatest, paper }) => [
       protocol,
@@ -139,6 +139,7 @@ function noteOf(ratios: readonly StoredRatio[]): string {
 
 function ratioTable(caption: string, ratios: readonly StoredRatio[]): Table {
   const names = labelNames(ratios);
+  const quotes = ratios.some(({ paper }) => paper !== undefined);
   return {
     kind: 'table',
     caption,
@@ -147,8 +148,8 @@ function ratioTable(caption: string, ratios: readonly StoredRatio[]): Table {
       { title: 'metric' },
       { title: 'pair' },
       { title: 'ratio', numeric: true },
-      { title: 'the paper', numeric: true },
-      { title: 'the first is better' },
+      ...(quotes ? [{ title: 'the paper', numeric: true }] : []),
+      { title: 'first is better' },
       { title: 'repetitions', numeric: true },
       { title: 'file' },
     ],
@@ -159,7 +160,7 @@ function ratioTable(caption: string, ratios: readonly StoredRatio[]): Table {
         metricOf(ratio.metric, '').title,
         `${ratio.above} / ${ratio.below}`,
         measured('ratio', ratio.figure),
-        quoted(ratio.paper),
+        ...(quotes ? [quoted(ratio.paper)] : []),
         favours(ratio.metric),
         String(ratio.figure.repetitions.length),
         ratio.stored.file,

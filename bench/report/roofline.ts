@@ -96,7 +96,7 @@ function tableOf(protocol: string, bounded: readonly Bounded[]): Table {
       { title: 'measured', numeric: true },
       { title: 'limit', numeric: true },
       { title: 'share', numeric: true },
-      { title: 'the limit is', prose: true },
+      { title: 'the limit is', prose: 'narrow' },
     ],
     rows: bounded
       .toSorted((a, b) => compareLabels(a.cell.labels, b.cell.labels, sorting))

@@ -17,8 +17,9 @@ th, td { text-align: left; vertical-align: top; padding: .35rem .9rem .35rem 0; 
 th { color: var(--ink-soft); font-weight: 600; vertical-align: bottom; }
 th:last-child, td:last-child { padding-right: 0; }
 td.number, th.number { text-align: right; }
-td, caption { white-space: nowrap; }
-th.prose, td.prose { white-space: normal; min-width: 17rem; max-width: 34rem; overflow-wrap: break-word; }
+th, td, caption { white-space: nowrap; }
+td.prose { white-space: normal; min-width: 15rem; max-width: 24rem; overflow-wrap: anywhere; }
+td.wide { min-width: 33rem; max-width: 40rem; }
 td small { color: var(--ink-soft); font-size: .78rem; white-space: nowrap; }
 tbody tr:hover { background: var(--paper-soft); }
 details { margin: .6rem 0 1.2rem; }
@@ -26,7 +27,7 @@ summary { cursor: pointer; font-weight: 600; padding: .3rem 0; }
 summary small { color: var(--ink-soft); font-weight: 400; }
 details caption { display: none; }
 .plots { display: flex; flex-wrap: wrap; gap: 1.5rem 2rem; align-items: flex-start; margin: .8rem 0 1.2rem; }
-figure { margin: 0; max-width: 100%; min-width: 0; }
+figure { margin: 0; width: min-content; max-width: 100%; }
 figcaption { margin-bottom: .4rem; line-height: 1.35; }
 figcaption b { display: block; }
 figcaption span { color: var(--ink-soft); font-size: .82rem; }
