@@ -7,11 +7,13 @@ import fc from 'fast-check';
 import type { BenchmarkRecord } from '../bench/record.ts';
 import { plotsOf, tablesOf } from '../bench/report/document.ts';
 import { htmlPage } from '../bench/report/html.ts';
+import { withRatios } from '../bench/report/readme.ts';
 import { report, sectionsOf } from '../bench/report/report.ts';
 import { readResults } from '../bench/report/results.ts';
 import { shown } from '../bench/table.ts';
 import { archRecord, qualityRecord, resultsFolder, serveRecord } from './fixtures/benchmark-records.ts';
 import { allNumbers, attributesOf, textOf, wellFormed } from './fixtures/markup.ts';
+import { repositoryRoot } from './shared.ts';
 
 const folders: string[] = [];
 after(() => folders.forEach(folder => void rmSync(folder, { recursive: true })));
@@ -267,5 +269,12 @@ describe('the table in the README', () => {
     const { out, said } = await written(results, { readme, check: true });
     assert.deepEqual(readdirSync(out), []);
     assert.match(said[0]!, /has the ratios of/);
+  });
+
+  it("is that of the project's own records, all of which hold", () => {
+    const root = repositoryRoot();
+    const readme = readFileSync(join(root, 'README.md'), 'utf8');
+    const { records } = readResults(join(root, 'bench', 'results'));
+    assert.equal(readme, withRatios(readme, records), 'npm run bench -- report');
   });
 });

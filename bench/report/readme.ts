@@ -16,7 +16,7 @@ export function withRatios(readme: string, records: readonly Stored[]): string |
   const from = readme.indexOf(begin);
   const to = readme.indexOf(end, from);
   if (from < 0 || to < 0) return null;
-  return `${readme.slice(0, from + begin.length)}\n${ratioBlock(records)}\n${readme.slice(to)}`;
+  return `${readme.slice(0, from + begin.length)}\n\n${ratioBlock(records)}\n\n${readme.slice(to)}`;
 }
 
 function ratioBlock(records: readonly Stored[]): string {
