@@ -105,8 +105,8 @@ describe('the page', async () => {
   });
 
   it('says of a disturbed run that it was, on the page and in Markdown', () => {
-    assert.match(page, /class="warning" role="note">Disturbed run\. quality\.json: another process/);
-    assert.match(markdown, /> \*\*Disturbed run\. quality\.json/);
+    assert.match(page, /class="warning" role="note"><b>Disturbed<\/b><ul><li>quality\.json: another process/);
+    assert.match(markdown, /> \*\*Disturbed\*\*\n> - quality\.json: another process/);
     assert.match(textOf(page), /quality\.json\s+\S+\s+.*Disturbed: another process/);
   });
 

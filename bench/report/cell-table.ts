@@ -2,12 +2,12 @@
 import type { Cell } from '../record.ts';
 import { type Column, measured, type Table } from './document.ts';
 import { metricTitle } from './metrics.ts';
-import { compareLabels, labelNames } from './places.ts';
+import { captionOf, columnsOf, compareLabels } from './places.ts';
 import type { StoredCell } from './results.ts';
 
 /** @param metrics those to show, in this order; all there are where it is left out */
 export function cellTable(caption: string, cells: readonly StoredCell[], metrics = metricsOf(cells)): Table {
-  const names = labelNames(cells);
+  const { names, same } = columnsOf(cells);
   // The models of one place stand under each other.
   const sorting = [...names.filter(name => name !== 'model'), 'model'];
   const manyFiles = new Set(cells.map(({ stored }) => stored.file)).size > 1;
@@ -17,7 +17,7 @@ export function cellTable(caption: string, cells: readonly StoredCell[], metrics
   });
   return {
     kind: 'table',
-    caption,
+    caption: captionOf(caption, same),
     columns: [
       ...names.map(labelColumn),
       ...metrics.map(metric => ({ title: metricTitle(metric, unitOf(cells, metric)), numeric: true })),

@@ -69,7 +69,7 @@ export interface Point {
 
 export type Block =
   | { readonly kind: 'text'; readonly text: string }
-  | { readonly kind: 'warning'; readonly text: string }
+  | { readonly kind: 'warning'; readonly sentences: readonly string[] }
   | { readonly kind: 'heading'; readonly text: string }
   | { readonly kind: 'folded'; readonly summary: string; readonly table: Table }
   | Table
@@ -97,8 +97,9 @@ export function folded(table: Table): Block {
   return table.rows.length <= 8 ? table : { kind: 'folded', summary: table.caption, table };
 }
 
+/** Says of a run that it was disturbed, and by what; nothing where nothing was noticed. */
 export function warnings(disturbed: readonly string[]): Block[] {
-  return disturbed.map(sentence => ({ kind: 'warning', text: `Disturbed run. ${sentence}` }));
+  return disturbed.length === 0 ? [] : [{ kind: 'warning', sentences: disturbed }];
 }
 
 export function plotsOf(sections: readonly Section[]): Plot[] {

@@ -35,10 +35,14 @@ const config = {
  * Widths of text are estimated, by a canvas or not: the page's fonts are those of whoever reads it. Vega's own estimate is half as
  * wide again as they are, and its types leave this hook out.
  */
-const { textMetrics } = vega as unknown as {
-  textMetrics: { width: (item: { fontSize?: number }, text: unknown) => number };
-};
-textMetrics.width = ({ fontSize = 11 }, text) => 0.58 * fontSize * String(text ?? '').length;
+const { textMetrics } = vega as unknown as { textMetrics: { width: (item: Lettered, text: unknown) => number } };
+textMetrics.width = ({ fontSize = 11, fontWeight = 400 }, text) =>
+  (Number(fontWeight) > 500 ? 0.65 : 0.58) * fontSize * String(text ?? '').length;
+
+interface Lettered {
+  readonly fontSize?: number;
+  readonly fontWeight?: number | string;
+}
 
 /** @returns one `svg` element   @throws Error with the plot's name, where vega warns of anything or draws nothing somewhere */
 export async function draw(plot: Plot): Promise<string> {

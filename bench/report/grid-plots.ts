@@ -52,7 +52,9 @@ function plotOf(grid: Grid, cells: readonly StoredCell[], metric: string, over: 
   const unit = unitOf(cells, metric);
   const { title, scale } = metricOf(metric, unit);
   const varying = varyingLabels(cells);
-  const panels = varying.filter(name => name !== grid.series && name !== over && !impliedBySeries(name));
+  const panels = varying.filter(
+    name => name !== grid.series && name !== over && !impliedBySeries(cells, grid.series, name),
+  );
   const seriesOf = seriesNames(cells, grid.series, [...panels, over]);
   const points = cells
     .toSorted((a, b) => compareLabels(a.labels, b.labels, [...panels, over]))
@@ -81,11 +83,15 @@ function plotOf(grid: Grid, cells: readonly StoredCell[], metric: string, over: 
     { title: metricTitle(metric, unit), kind: axisKind(points) },
     grid.series === 'model' ? 'architecture' : grid.series,
   );
+}
 
-  /** A size that only the model's name repeats needs no panel. */
-  function impliedBySeries(name: string): boolean {
-    return name === 'size' && grid.series !== 'model';
-  }
+/** Whether a label says no more than which line it is: one value for each, as a server's only model. */
+function impliedBySeries(cells: readonly StoredCell[], label: Grid['series'], name: string): boolean {
+  const lineOf = ({ labels }: Cell) => (label === 'model' ? familyOf(String(labels.model ?? '')) : labels[label]);
+  const lines = groupBy(cells, lineOf);
+  return (
+    lines.size > 1 && [...lines.values()].every(line => new Set(line.map(({ labels }) => labels[name])).size === 1)
+  );
 }
 
 function horizontalKind(over: string, points: readonly Point[]): Axis['kind'] {

@@ -63,7 +63,7 @@ function blockHtml(block: Exclude<Block, Plot>): string {
     case 'heading':
       return `<h3>${escaped(block.text)}</h3>`;
     case 'warning':
-      return `<p class="warning" role="note">${escaped(block.text)}</p>`;
+      return `<div class="warning" role="note"><b>Disturbed</b><ul>${block.sentences.map(words => `<li>${escaped(words)}</li>`).join('')}</ul></div>`;
     case 'folded':
       return `<details><summary>${escaped(block.summary)} <small>(${block.table.rows.length})</small></summary>${tableHtml(block.table)}</details>`;
     case 'table':

@@ -14,7 +14,7 @@ function blockMarkdown(block: Block): string {
     case 'heading':
       return `### ${escaped(block.text)}`;
     case 'warning':
-      return `> **${escaped(block.text)}**`;
+      return ['> **Disturbed**', ...block.sentences.map(words => `> - ${escaped(words)}`)].join('\n');
     case 'plot':
       return `**${escaped(block.title)}** (${escaped(block.note)})\n\n![${escaped(block.title)}](plots/${block.name}.svg)`;
     case 'folded':

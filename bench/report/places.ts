@@ -32,6 +32,26 @@ export function varyingLabels(cells: readonly { readonly labels: Labels }[]): st
   return labelNames(cells).filter(name => new Set(cells.map(({ labels }) => labels[name])).size > 1);
 }
 
+/** For a table: labels that tell its rows apart, and in words what is the same in all of them. */
+export function columnsOf(cells: readonly { readonly labels: Labels }[]): { names: string[]; same: string } {
+  const all = labelNames(cells);
+  if (cells.length < 2) return { names: all, same: '' };
+  const varying = varyingLabels(cells);
+  const names = all.filter(name => varying.includes(name) || name === 'model' || name === 'server');
+  return {
+    names,
+    same: placeText(
+      cells[0]!.labels,
+      all.filter(name => !names.includes(name)),
+    ),
+  };
+}
+
+/** What a table is called, with what is the same in all of its rows. */
+export function captionOf(words: string, same: string): string {
+  return same === '' ? words : `${words} (${same})`;
+}
+
 /** `source 512, batch 8`, of these labels; empty where there are none. */
 export function placeText(labels: Labels, names: readonly string[]): string {
   return names

@@ -16,7 +16,17 @@ import {
 import { groupBy } from './group.ts';
 import { disturbancesOf } from './machines.ts';
 import { metricOf } from './metrics.ts';
-import { compareLabels, compareValues, labelNames, placeText, protocolsOf, sizeText, varyingLabels } from './places.ts';
+import {
+  captionOf,
+  columnsOf,
+  compareLabels,
+  compareValues,
+  labelNames,
+  placeText,
+  protocolsOf,
+  sizeText,
+  varyingLabels,
+} from './places.ts';
 import { favours, pairOf, ratiosOf, type StoredRatio, summarise } from './ratios.ts';
 import type { Stored } from './results.ts';
 import { capital, slug } from './words.ts';
@@ -138,11 +148,11 @@ function noteOf(ratios: readonly StoredRatio[]): string {
 }
 
 function ratioTable(caption: string, ratios: readonly StoredRatio[]): Table {
-  const names = labelNames(ratios);
+  const { names, same } = columnsOf(ratios);
   const quotes = ratios.some(({ paper }) => paper !== undefined);
   return {
     kind: 'table',
-    caption,
+    caption: captionOf(caption, same),
     columns: [
       ...names.map(title => ({ title, numeric: ratios.every(({ labels }) => typeof labels[title] !== 'string') })),
       { title: 'metric' },

@@ -16,6 +16,8 @@ import { groupBy } from './group.ts';
 import { type Campaign, campaignsOf } from './machines.ts';
 import { metricOf, metricTitle, shareOfLimit } from './metrics.ts';
 import {
+  captionOf,
+  columnsOf,
   compareFamilies,
   compareLabels,
   familyOf,
@@ -85,11 +87,11 @@ function plotOf(protocol: string, machine: string, bounded: readonly Bounded[]):
 }
 
 function tableOf(protocol: string, bounded: readonly Bounded[]): Table {
-  const names = labelNames(bounded.map(({ cell }) => cell));
+  const { names, same } = columnsOf(bounded.map(({ cell }) => cell));
   const sorting = [...names.filter(name => name !== 'model'), 'model'];
   return {
     kind: 'table',
-    caption: `${capital(protocol)}: distance from the limit, every cell`,
+    caption: captionOf(`${capital(protocol)}: distance from the limit, every cell`, same),
     columns: [
       ...names.map(title => ({ title, numeric: bounded.every(({ cell }) => typeof cell.labels[title] !== 'string') })),
       { title: 'metric' },

@@ -32,6 +32,7 @@ figcaption { margin-bottom: .4rem; line-height: 1.35; }
 figcaption b { display: block; }
 figcaption span { color: var(--ink-soft); font-size: .82rem; }
 figure svg { display: block; }
-.warning { border-left: 4px solid var(--warn-line); background: var(--warn-paper); color: var(--warn-ink); padding: .5rem .8rem; }
+.warning ul { margin: .2rem 0 0; padding-left: 1.2rem; }
+.warning { max-width: 46rem; margin: .5rem 0 1rem; border-left: 4px solid var(--warn-line); background: var(--warn-paper); color: var(--warn-ink); padding: .5rem .8rem; }
 @media (max-width: 40rem) { body { padding: 1.2rem .9rem 3rem; } h1 { font-size: 1.5rem; } }
 @media print { details { display: block; } .scroll { overflow: visible; } }`;
