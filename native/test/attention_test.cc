@@ -245,8 +245,8 @@ int main() {
     Backend &backend = *backends[i], &twin = *backends[i ^ 1];
     begin(backend.ops().name);
     Random random(4);
-    const AttentionSizes sizes = emulated(backend) ? AttentionSizes{3, 34, 70, 200} : AttentionSizes{};
-    for (int round = 0; round < rounds(backend, 100, 25); ++round) {
+    const AttentionSizes sizes = emulated(backend) ? AttentionSizes{3, 70, 150, 400} : AttentionSizes{};
+    for (int round = 0; round < rounds(backend, 100, 50); ++round) {
       AttentionCase c = random_attention_case(backend, random, sizes);
       check_attention(backend, twin, c, random, !emulated(backend));
     }

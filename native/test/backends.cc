@@ -8,7 +8,6 @@
 #include <stdexcept>
 #include <string>
 
-#include "check.h"
 #include "cpu/backend.h"
 #include "cpu/isa.h"
 #include "cpu/page_layout.h"
@@ -63,25 +62,8 @@ void after(Context* context) {
   throw std::runtime_error(error != nullptr ? error : "the device could not be waited for");
 }
 
-void need(bool there) {  // until every op has landed
-  if (there) return;
-  std::fprintf(stderr, "%s lacks an op: the rest is left out\n", library.entry->ops->name);
-  std::exit(report());
-}
-
-uint64_t weight_bytes(DType type, int32_t n, int32_t k, bool gated) {
-  need(library.entry->ops->weight_bytes != nullptr);
-  return library.entry->ops->weight_bytes(type, n, k, gated);
-}
-
-uint64_t page_bytes(DType type, int32_t layers, int32_t kv_heads, int32_t head_dim) {
-  need(library.entry->ops->page_bytes != nullptr);
-  return library.entry->ops->page_bytes(type, layers, kv_heads, head_dim);
-}
-
 template <auto kOp, typename Args>
 void call(Context* context, const Args& args) {
-  need(library.entry->ops->*kOp != nullptr);
   before(context);
   (library.entry->ops->*kOp)(context, args);
   after(context);
@@ -103,8 +85,6 @@ bool end_run(Context* context) {
 
 DeviceBackend::DeviceBackend(Context* context, uint64_t order) : ops_(*library.entry->ops), context_(context) {
   orders.push_back({context, order});
-  ops_.weight_bytes = weight_bytes;
-  ops_.page_bytes = page_bytes;
   ops_.begin_run = begin_run;
   ops_.end_run = end_run;
   ops_.pack = call<&Ops::pack, PackArgs>;
