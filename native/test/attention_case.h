@@ -116,7 +116,7 @@ inline void lay_out(Backend& backend, const AttentionCase& c, CaseSegment& s, co
 
 inline void set_mask(CaseSegment& s, Mask mask, int32_t keys, int32_t queries, Random& random) {
   const int32_t prefix = static_cast<int32_t>(random.integer(0, keys));
-  const int32_t reach = static_cast<int32_t>(random.integer(1, 40));
+  const int32_t reach = static_cast<int32_t>(random.integer(1, coin(random) ? 40 : std::max(keys, 1)));
   for (int32_t i = 0; i < queries; ++i) {
     const int32_t t = keys - queries + i;  // the queries are the last keys
     int32_t left = 0, right = keys;
@@ -217,17 +217,27 @@ inline double attention_bound(const Backend& backend, const AttentionCase& c, co
   return out + std::max((c.softcap != 0 ? 3 : 2) * error, 6e-3);
 }
 
+// What a case is drawn from: several sequences of mixed lengths; few queries over many chunks of keys; many queries, of which several
+// tiles see keys in several.
+enum class AttentionProfile { mixed, long_keys, many_queries };
+
 struct AttentionSizes {
   int32_t sequences = 4, queries = 50, keys = 60, long_keys = 400;
 };
 
-inline AttentionCase random_attention_case(Backend& backend, Random& random, const AttentionSizes& sizes) {
+inline AttentionCase random_attention_case(Backend& backend, Random& random, AttentionSizes sizes) {
+  const auto profile = static_cast<AttentionProfile>(std::max<int64_t>(0, random.integer(-1, 2)));
+  if (profile == AttentionProfile::long_keys) sizes = {2, 3, 2600, 2600};
+  if (profile == AttentionProfile::many_queries) sizes = {2, 300, 500, 500};
   AttentionCase c;
   c.kind = static_cast<RowKind>(random.integer(0, 1));
-  c.kv_heads = static_cast<int32_t>(random.integer(1, 2));
+  if (profile == AttentionProfile::long_keys && random.integer(0, 3) > 0) c.kind = RowKind::decode;
+  if (profile == AttentionProfile::many_queries && random.integer(0, 3) > 0) c.kind = RowKind::prefill;
+  c.kv_heads = static_cast<int32_t>(random.integer(1, profile == AttentionProfile::mixed ? 2 : 1));
   c.shared = static_cast<int32_t>(coin(random) ? 1 : random.integer(1, emulated(backend) ? 3 : 5));
   if (random.integer(0, 15) == 0) c.kv_heads = 1, c.shared = 16;
   c.head_dim = any_head_dim(random);
+  if (profile == AttentionProfile::many_queries && emulated(backend)) c.shared = 1, c.head_dim = std::min(c.head_dim, 128);
   c.segments = random.integer(0, 2) == 0 ? 2 : 1;
   c.scale = 1 / std::sqrt(static_cast<float>(c.head_dim));
   c.softcap = random.integer(0, 2) == 0 ? 3.0f : 0;
@@ -239,18 +249,20 @@ inline AttentionCase random_attention_case(Backend& backend, Random& random, con
   for (CaseSegment& segment : c.segment) segment.type = any_type(random);
   if (on_device(backend)) c.segment[1].type = c.segment[0].type;
   for (int32_t i = 0; i < sequences; ++i) {
-    const int32_t most = coin(random) ? 1 : c.head_dim > 100 ? sizes.queries / 2 : sizes.queries;
-    const int32_t queries = edge_size(random, random.integer(0, 3) == 0 ? 0 : 1, most);
+    const bool many = profile == AttentionProfile::many_queries;
+    const int32_t most = !many && coin(random) ? 1 : c.head_dim > 100 ? (sizes.queries + 1) / 2 : sizes.queries;
+    const int32_t queries = edge_size(random, many ? std::min(most, 20) : random.integer(0, 3) == 0 ? 0 : 1, most);
     const bool follows = i > 0 && coin(random);
     c.group.push_back(follows && c.group.back() >= 0 ? c.group.back() : coin(random) ? i : -1);
     const bool twin = i > 0 && c.group[i] >= 0 && c.group[i] == c.group[i - 1];
+    const int32_t least_keys = profile == AttentionProfile::long_keys && random.integer(0, 3) > 0 ? 200 : 0;
     for (int32_t s = 0; s < c.segments; ++s) {
       CaseSegment& segment = c.segment[s];
       const int64_t width = int64_t{2} * c.kv_heads * c.head_dim;
       same_as[s].push_back(twin && s == 0 ? i - 1 : -1);
       const int32_t keys = twin && s == 0
                                ? segment.keys.back()
-                               : std::max(queries, edge_size(random, 0, long_keys ? sizes.long_keys : sizes.keys));
+                               : std::max(queries, edge_size(random, least_keys, long_keys ? sizes.long_keys : sizes.keys));
       segment.keys.push_back(keys);
       segment.x.push_back(twin && s == 0 ? segment.x.back() : random.reals(static_cast<size_t>(keys * width)));
       set_mask(segment, static_cast<Mask>(random.integer(0, 5)), keys, queries, random);
