@@ -26,6 +26,7 @@ struct AttentionCase {
   CaseSegment segment[2];
   float scale = 1, softcap = 0, logit_bound = 0;
   int32_t reach = 0;
+  int32_t spare_keys = 0;  // by which max_keys is too great
   bool grouped = false;
   bool normed = false;  // by `gain`, where there is one
   DType out = DType::f32;
@@ -43,6 +44,7 @@ struct AttentionCase {
       sequence.insert(sequence.end(), query_start[s + 1] - query_start[s], s);
       for (int32_t i = 0; i < segments; ++i) a.max_keys = std::max(a.max_keys, segment[i].keys[s]);
     }
+    a.max_keys += spare_keys;
     a.sequence = sequence.data();
     a.q = {q.data(), DType::f32, tokens(), int64_t{heads()} * head_dim};
     a.query_start = query_start.data();
@@ -237,7 +239,8 @@ inline AttentionCase random_attention_case(Backend& backend, Random& random, Att
   c.shared = static_cast<int32_t>(coin(random) ? 1 : random.integer(1, emulated(backend) ? 3 : 5));
   if (random.integer(0, 15) == 0) c.kv_heads = 1, c.shared = 16;
   c.head_dim = any_head_dim(random);
-  if (profile == AttentionProfile::many_queries && emulated(backend)) c.shared = 1, c.head_dim = std::min(c.head_dim, 128);
+  if (profile == AttentionProfile::many_queries && emulated(backend))
+    c.shared = 1, c.head_dim = std::min(c.head_dim, 128);
   c.segments = random.integer(0, 2) == 0 ? 2 : 1;
   c.scale = 1 / std::sqrt(static_cast<float>(c.head_dim));
   c.softcap = random.integer(0, 2) == 0 ? 3.0f : 0;
@@ -255,14 +258,17 @@ inline AttentionCase random_attention_case(Backend& backend, Random& random, Att
     const bool follows = i > 0 && coin(random);
     c.group.push_back(follows && c.group.back() >= 0 ? c.group.back() : coin(random) ? i : -1);
     const bool twin = i > 0 && c.group[i] >= 0 && c.group[i] == c.group[i - 1];
-    const int32_t least_keys = profile == AttentionProfile::long_keys && random.integer(0, 3) > 0 ? 200 : 0;
+    const bool longest = profile == AttentionProfile::long_keys;
+    const int32_t least_keys = longest && random.integer(0, 3) > 0 ? 200 : 0;
     for (int32_t s = 0; s < c.segments; ++s) {
       CaseSegment& segment = c.segment[s];
       const int64_t width = int64_t{2} * c.kv_heads * c.head_dim;
       same_as[s].push_back(twin && s == 0 ? i - 1 : -1);
-      const int32_t keys = twin && s == 0
-                               ? segment.keys.back()
-                               : std::max(queries, edge_size(random, least_keys, long_keys ? sizes.long_keys : sizes.keys));
+      const int32_t keys =
+          twin && s == 0 ? segment.keys.back()
+          : longest && random.integer(0, 3) == 0
+              ? static_cast<int32_t>(random.integer(2000, 5500))
+              : std::max(queries, edge_size(random, least_keys, long_keys ? sizes.long_keys : sizes.keys));
       segment.keys.push_back(keys);
       segment.x.push_back(twin && s == 0 ? segment.x.back() : random.reals(static_cast<size_t>(keys * width)));
       set_mask(segment, static_cast<Mask>(random.integer(0, 5)), keys, queries, random);

@@ -237,6 +237,33 @@ void invariants(Backend& backend, Random& random, DType type, RowKind kind) {
   for (float value : attend(backend, ones)) CHECK(std::fabs(value - 1) < (near > 1e-3 ? 4e-3 : 1e-5));
 }
 
+// Windows and prefixes whose edges cross tiles of keys in every way, for tiles of queries that are full and one that is not.
+void edges(Backend& backend, Backend& twin, Random& random, DType type, RowKind kind, int32_t head_dim) {
+  const int32_t queries = 150, keys = queries + 170;
+  for (const int32_t reach : {1, 17, 63, 64, 65, 100, 129, 300}) {
+    if (!on_device(backend) && reach != 17 && reach != 129) continue;
+    AttentionCase c;
+    c.kind = kind;
+    c.head_dim = head_dim;
+    c.scale = 0.2f;
+    CaseSegment& segment = c.segment[0];
+    segment.type = type;
+    segment.keys = {keys};
+    segment.x = {random.reals(static_cast<size_t>(keys) * 2 * head_dim)};
+    c.query_start = {0, queries};
+    const int32_t prefix = reach % 2 == 0 ? 0 : static_cast<int32_t>(random.integer(0, keys));
+    for (int32_t t = 0; t < queries; ++t) {
+      const int32_t at = keys - queries + t;
+      c.query_index.push_back(at);
+      segment.left.push_back(at + 1 - reach);
+      segment.right.push_back(std::max(at + 1, prefix));
+    }
+    c.q = random.reals(static_cast<size_t>(queries) * head_dim, 4);
+    lay_out(backend, c, segment, {-1}, random);
+    check_attention(backend, twin, c, random, false);
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -256,6 +283,8 @@ int main() {
         for (int round = 0; round < rounds(backend, 3, 1); ++round) split(backend, random, type, kind);
         for (int round = 0; round < rounds(backend, 2, 1); ++round) unseen(backend, random, type, kind);
         invariants(backend, random, type, kind);
+        if (i % 2 == 0) edges(backend, twin, random, type, kind, 64);
+        if (i % 2 == 1) edges(backend, twin, random, type, kind, 128);
       }
       extremes(backend, random, kind);
     }

@@ -106,7 +106,7 @@ std::vector<T> shuffled(std::vector<T> values, Random& random) {
 // Sizes at which kernels break: few, around the edges of tiles, primes. In [least, most].
 inline int32_t edge_size(Random& random, int32_t least, int32_t most) {
   constexpr int32_t kEdges[] = {16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 1536, 2048, 2560};
-  constexpr int32_t kPrimes[] = {11,  13,  19,  29,  37,  53,  61,  79,  101, 113, 149,  173,
+  constexpr int32_t kPrimes[] = {11,  13,  19,  29,  37,  53,  61,  79,   101,  113,  149,  173,
                                  211, 241, 307, 401, 509, 617, 809, 1009, 1301, 1777, 2203, 2591};
   for (;;) {
     int64_t size = random.integer(0, 8);
