@@ -168,7 +168,10 @@ inline AttentionCase part(const AttentionCase& c, int32_t sequence, int32_t firs
 inline std::vector<double> reference(const AttentionCase& c, bool rounds_both = false) {
   std::vector<double> out(c.q.size());
   const int32_t dim = c.head_dim;
-  for (int32_t sequence = 0; sequence < c.sequences(); ++sequence)
+  for (int32_t sequence = 0; sequence < c.sequences(); ++sequence) {
+    std::vector<float> kept[2];  // K and V as the pages hold them
+    for (int32_t i = 0; i < c.segments; ++i)
+      for (float value : c.segment[i].x[sequence]) kept[i].push_back(rounded(value, c.segment[i].type));
     for (int32_t t = c.query_start[sequence]; t < c.query_start[sequence + 1]; ++t)
       for (int32_t h = 0; h < c.heads(); ++h) {
         std::vector<double> logits;
@@ -177,11 +180,13 @@ inline std::vector<double> reference(const AttentionCase& c, bool rounds_both = 
         const int64_t at = (int64_t{t} * c.heads() + h) * dim;
         for (int32_t i = 0; i < c.segments; ++i) {
           const CaseSegment& s = c.segment[i];
+          std::vector<double> q(c.q.begin() + at, c.q.begin() + at + dim);
+          if (rounds_both)
+            for (double& value : q) value = rounded(static_cast<float>(value), s.type);
           for (int32_t key = std::max(0, s.left[t]); key < s.right[t]; ++key) {
-            const float* k = s.x[sequence].data() + (int64_t{key} * 2 * c.kv_heads + h / c.shared) * dim;
+            const float* k = kept[i].data() + (int64_t{key} * 2 * c.kv_heads + h / c.shared) * dim;
             double logit = 0;
-            for (int32_t d = 0; d < dim; ++d)
-              logit += double(rounds_both ? rounded(c.q[at + d], s.type) : c.q[at + d]) * rounded(k[d], s.type);
+            for (int32_t d = 0; d < dim; ++d) logit += q[static_cast<size_t>(d)] * k[d];
             logit *= c.scale;
             if (c.softcap != 0) logit = c.softcap * std::tanh(logit / c.softcap);
             if (i == 0 && !c.bias.empty())
@@ -198,13 +203,14 @@ inline std::vector<double> reference(const AttentionCase& c, bool rounds_both = 
           double p = std::exp(logits[j] - top);
           sum += p;
           if (rounds_both) p = rounded(static_cast<float>(p), types[j]);
-          for (int32_t d = 0; d < dim; ++d) out[at + d] += p * rounded(values[j][d], types[j]);
+          for (int32_t d = 0; d < dim; ++d) out[at + d] += p * values[j][d];
         }
         for (int32_t d = 0; d < dim; ++d) square += (out[at + d] /= sum) * out[at + d];
         if (!c.normed) continue;
         const double factor = 1 / std::sqrt(square / dim + AttentionCase::kEps);
         for (int32_t d = 0; d < dim; ++d) out[at + d] *= factor * (c.gain.empty() ? 1 : c.gain[d]);
       }
+  }
   return out;
 }
 

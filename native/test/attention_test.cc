@@ -273,7 +273,7 @@ int main() {
     begin(backend.ops().name);
     Random random(4);
     const AttentionSizes sizes = emulated(backend) ? AttentionSizes{3, 70, 150, 400} : AttentionSizes{};
-    for (int round = 0; round < rounds(backend, 100, 50); ++round) {
+    for (int round = 0; round < rounds(backend, 50, 40); ++round) {
       AttentionCase c = random_attention_case(backend, random, sizes);
       check_attention(backend, twin, c, random, !emulated(backend));
     }
