@@ -88,7 +88,7 @@ describe('the page', async () => {
       /^arch-length-source-ttft-ms/,
       /^ratio-paper/,
       /^limit-generation/,
-      /^quality-length-perplexity/,
+      /^quality-perplexity-by-length-perplexity/,
       /^load-ttft/,
       /^load-output-throughput/,
     ])
@@ -177,13 +177,18 @@ function allowedNumbers(records: readonly unknown[]): Set<string> {
   const known = new Set<string>();
   const words = JSON.stringify(records);
   for (const number of words.match(/\d+(\.\d+)?/g) ?? []) known.add(number);
-  for (const value of allNumbers(records)) for (const one of [value, value / 2 ** 20]) known.add(shown(one));
+  for (const value of allNumbers(records))
+    for (const one of [value, value / 2 ** 20, value / 1e9]) known.add(shown(one));
   const figures = (records as BenchmarkRecord[]).flatMap(({ cells }) =>
     cells.flatMap(cell => Object.values(cell.figures)),
   );
   for (const { repetitions } of figures) known.add(String(repetitions.length));
   for (const { median, limit } of figures)
     if (limit) for (const share of [median / limit.value, limit.value / median]) known.add(shown(100 * share));
+  // Operations: executed over the paper's, and counted over executed.
+  for (const above of figures)
+    for (const below of figures)
+      if (above.unit === 'FLOP' && below.unit === 'FLOP') known.add(shown(above.median / below.median));
   // The paper's number, and the sizes and the figure that its claims are about.
   for (const number of ['2510.26622', '150', '8', '9']) known.add(number);
   return known;

@@ -1,11 +1,12 @@
 /** What `arch` measured: one section a protocol, plots over tables, each machine for itself. */
-import { cellTable } from './cell-table.ts';
+import { cellTable, metricsOf } from './cell-table.ts';
 import { type Block, folded, heading, type Section, text, warnings } from './document.ts';
 import { gridPlots } from './grid-plots.ts';
 import { groupBy } from './group.ts';
 import { type Campaign, campaignsOf } from './machines.ts';
 import { protocolsOf } from './places.ts';
 import type { Stored } from './results.ts';
+import { machineProtocol } from './roofline.ts';
 import { capital } from './words.ts';
 
 interface Described {
@@ -27,6 +28,12 @@ const protocols: Readonly<Record<string, Described>> = {
     about: 'Answers token by token: the first token, each further one, whole requests, and what memory they take.',
     over: ['size', 'batch', 'answer', 'source'],
   },
+  'equal-cost': {
+    title: 'Generation at equal cost',
+    about:
+      'The same of a RedLLM whose decode step reads about as many weights as that of the DecLLM: the larger one of table 1, or one with more layers.',
+    over: ['size', 'batch', 'answer', 'source'],
+  },
   reuse: {
     title: 'Reuse',
     about: 'Requests of which a share brings a source that was there before, each with one answer or several.',
@@ -41,7 +48,9 @@ const protocols: Readonly<Record<string, Described>> = {
 
 export function architectureSections(records: readonly Stored[]): Section[] {
   const campaigns = campaignsOf(records, 'arch');
-  return protocolsOf(campaigns.flatMap(({ cells }) => cells)).map(protocol => {
+  // The machine's own rates stand with what is compared with them.
+  const cells = campaigns.flatMap(({ cells }) => cells).filter(({ protocol }) => protocol !== machineProtocol);
+  return protocolsOf(cells).map(protocol => {
     const described = protocols[protocol] ?? { title: capital(protocol), about: '', over: [] };
     return {
       id: `arch-${protocol}`,
@@ -57,7 +66,14 @@ function blocksOf(campaign: Campaign, protocol: string, { title, over }: Describ
   const { machine } = campaign;
   // What grows along two labels has plots of its own for each.
   const plots = [...groupBy(cells, ({ labels }) => labels.grows)].flatMap(([grows, group]) =>
-    gridPlots({ name: `arch ${protocol} ${grows ?? ''}`, machine, cells: group, over, series: 'model' }),
+    gridPlots({
+      name: `arch ${protocol} ${grows ?? ''}`,
+      machine,
+      cells: group,
+      over,
+      series: 'model',
+      metrics: metricsOf(group).filter(metric => !metric.endsWith('_flop')),
+    }),
   );
   return [
     heading(machine),

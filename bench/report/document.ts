@@ -2,7 +2,7 @@
 import type { Figure } from '../record.ts';
 
 /** A part of a table's cell: words, or something measured. Numbers come into the report as one of these, or as labels of a record. */
-export type Piece = string | Measured | Limit | Quoted | Reference;
+export type Piece = string | Measured | Limit | Quotient | Quoted | Reference;
 
 export interface Measured {
   readonly kind: 'measured';
@@ -15,6 +15,13 @@ export interface Limit {
   readonly kind: 'limit' | 'share';
   readonly metric: string;
   readonly figure: Figure;
+}
+
+/** One median over another. */
+export interface Quotient {
+  readonly kind: 'quotient';
+  readonly above: Figure;
+  readonly below: Figure;
 }
 
 /** What the paper has, as the record says it. */

@@ -31,12 +31,11 @@ const axisTitles: Readonly<Record<string, string>> = {
   position: 'position (tokens)',
   repeat: 'sources seen before (%)',
   n: 'answers to each request',
-  request_rate: 'request rate (1/s)',
   rate: 'request rate (1/s)',
 };
 
 /** Labels along which lengths double. */
-const lengths = ['source', 'answer', 'length', 'position'];
+const lengths = ['source', 'answer', 'length'];
 
 /** No plot for what was measured at one place only. */
 export function gridPlots(grid: Grid): Plot[] {
@@ -95,9 +94,9 @@ function impliedBySeries(cells: readonly StoredCell[], label: Grid['series'], na
 }
 
 function horizontalKind(over: string, points: readonly Point[]): Axis['kind'] {
-  if (!points.every(({ x }) => typeof x === 'number' && x > 0)) return 'names';
-  if (lengths.includes(over)) return 'log2';
-  return over.endsWith('rate') ? 'linear' : 'names';
+  if (!points.every(({ x }) => typeof x === 'number' && x >= 0)) return 'names';
+  if (lengths.includes(over)) return points.every(({ x }) => Number(x) > 0) ? 'log2' : 'linear';
+  return ['rate', 'position', 'layer'].includes(over) ? 'linear' : 'names';
 }
 
 /** Architectures, where that tells the cells of each place apart; else what the label says. */

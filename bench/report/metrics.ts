@@ -19,6 +19,12 @@ const known: Readonly<Record<string, [title: string, better: Metric['better']]>>
   e2e: ['end to end', 'lower'],
   e2el: ['end to end', 'lower'],
   tokens_per_second: ['tokens per second', 'higher'],
+  cached_share: ['prompts found cached', 'higher'],
+  paper_flop: ["by the paper's formula", null],
+  executed_flop: ['executed', null],
+  counted_flop: ['counted by the engine', null],
+  bytes_per_second: ['memory read', 'higher'],
+  flop_per_second: ['multiplied', 'higher'],
   weight_bytes: ['weights', 'lower'],
   kv_bytes: ['keys and values', 'lower'],
   request_throughput: ['completed requests', 'higher'],
@@ -35,17 +41,25 @@ const known: Readonly<Record<string, [title: string, better: Metric['better']]>>
   chrf: ['chrF', 'higher'],
 };
 
+/** Units of records that are too small to read, in those that are shown. */
+const scaled: Readonly<Record<string, [unit: string, scale: number]>> = {
+  bytes: ['MiB', 2 ** 20],
+  'B/s': ['GB/s', 1e9],
+  FLOP: ['GFLOP', 1e9],
+  'FLOP/s': ['GFLOP/s', 1e9],
+};
+
 export function metricOf(name: string, unit: string): Metric {
   const [, statistic, rest] = /^(mean|median|std|p[\d.]+)_(.+)$/.exec(name) ?? [];
   // Some records say the unit in the name, too.
   const plain = (rest ?? name).replace(/_ms$/, '');
   const [title, better] = known[plain] ?? [plain.replaceAll('_', ' '), null];
-  const bytes = unit === 'bytes' || unit === 'B';
+  const [larger, scale] = scaled[unit] ?? [unit, 1];
   return {
     title: statistic === undefined ? title : `${title}, ${statistic}`,
-    unit: bytes ? 'MiB' : unit,
+    unit: larger,
     better,
-    scale: bytes ? 2 ** 20 : 1,
+    scale,
   };
 }
 

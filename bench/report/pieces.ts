@@ -13,6 +13,7 @@ export interface Worded {
 export function worded(piece: Exclude<Piece, { kind: 'reference' }>): Worded {
   if (typeof piece === 'string') return { main: piece, spread: '' };
   if (piece.kind === 'quoted') return { main: shown(piece.value), spread: '' };
+  if (piece.kind === 'quotient') return { main: shown(piece.above.median / piece.below.median), spread: '' };
   const { metric, figure } = piece;
   const value = (number: number) => shownValue(metric, figure.unit, number);
   if (piece.kind === 'limit') return { main: value(figure.limit!.value), spread: '' };

@@ -11,7 +11,7 @@ export function qualitySection(records: readonly Stored[]): Section[] {
   const campaigns = campaignsOf(records, 'quality');
   if (campaigns.length === 0) return [];
   const about =
-    'Of the checkpoints that the records name: what a model makes of text depends on its weights. Perplexity is that of the text behind the prefix.';
+    'Of the checkpoints that the records name: what a model makes of text depends on its weights. Perplexity is that of the text behind the prefix, and its repetitions are windows of the text.';
   return [
     {
       id: 'quality',
@@ -39,5 +39,5 @@ function campaignBlocks(campaign: Campaign): Block[] {
 function plotsOf(protocol: string, machine: string, cells: readonly StoredCell[]) {
   const prefixes = new Set(cells.map(({ labels }) => labels.prefix));
   const series: Grid['series'] = prefixes.size > 1 ? 'prefix' : 'model';
-  return gridPlots({ name: `quality ${protocol}`, machine, cells, over: ['position', 'length'], series });
+  return gridPlots({ name: `quality ${protocol}`, machine, cells, over: ['position', 'length', 'layer'], series });
 }

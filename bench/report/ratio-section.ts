@@ -27,7 +27,7 @@ import {
   sizeText,
   varyingLabels,
 } from './places.ts';
-import { favours, pairOf, ratiosOf, type StoredRatio, summarise } from './ratios.ts';
+import { favours, pairOf, protocolText, ratiosOf, type StoredRatio, summarise } from './ratios.ts';
 import type { Stored } from './results.ts';
 import { capital, slug } from './words.ts';
 
@@ -77,17 +77,20 @@ function summaryTable(ratios: readonly StoredRatio[]): Table {
       { title: 'the paper', numeric: true },
       { title: 'first is better' },
     ],
-    rows: summarise(ratios).map(({ protocol, size, metric, pair, places, least, greatest, paper }) => [
-      protocol,
-      size,
-      pair,
-      metricOf(metric, '').title,
-      String(places.length),
-      measured('ratio', least.figure),
-      places.length === 1 ? '' : measured('ratio', greatest.figure),
-      quoted(paper),
-      favours(metric),
-    ]),
+    rows: summarise(ratios).map(summary => {
+      const { size, metric, pair, places, least, greatest, paper } = summary;
+      return [
+        protocolText(summary),
+        size,
+        pair,
+        metricOf(metric, '').title,
+        String(places.length),
+        measured('ratio', least.figure),
+        places.length === 1 ? '' : measured('ratio', greatest.figure),
+        quoted(paper),
+        favours(metric),
+      ];
+    }),
   };
 }
 

@@ -14,6 +14,8 @@ export interface StoredRatio extends Ratio {
 /** Ratios that differ only in where in the grid they were taken; the least and the greatest stand for them. */
 export interface Summary {
   readonly protocol: string;
+  /** What of it, where it grows along two labels. */
+  readonly grows: string;
   readonly size: string;
   readonly metric: string;
   readonly pair: string;
@@ -37,7 +39,7 @@ export function pairOf({ above, below }: Ratio): string {
 
 export function summarise(ratios: readonly StoredRatio[]): Summary[] {
   const alike = groupBy(ratios, ratio =>
-    JSON.stringify([ratio.protocol, ratio.labels.size, ratio.metric, pairOf(ratio), ratio.machine]),
+    JSON.stringify([ratio.protocol, ratio.labels.grows, ratio.labels.size, ratio.metric, pairOf(ratio), ratio.machine]),
   );
   const summaries = [...alike.values()].map((places): Summary => {
     const sorted = places.toSorted((a, b) => a.figure.median - b.figure.median);
@@ -45,6 +47,7 @@ export function summarise(ratios: readonly StoredRatio[]): Summary[] {
     const { protocol, metric, machine, labels, paper } = least;
     return {
       protocol,
+      grows: String(labels.grows ?? ''),
       size: labels.size === undefined ? '' : sizeText(labels.size),
       metric,
       pair: pairOf(least),
@@ -66,4 +69,9 @@ export function summarise(ratios: readonly StoredRatio[]): Summary[] {
 export function favours(metric: string): string {
   const { better } = metricOf(metric, '');
   return better === null ? '' : better === 'higher' ? 'above 1' : 'below 1';
+}
+
+/** `length of answer`: a summary's protocol, and along what it grows. */
+export function protocolText({ protocol, grows }: Summary): string {
+  return grows === '' ? protocol : `${protocol} of ${grows}`;
 }

@@ -2,7 +2,7 @@
 import { measured, type Piece, quoted } from './document.ts';
 import { markdownTable } from './markdown.ts';
 import { metricOf } from './metrics.ts';
-import { favours, ratiosOf, type Summary, summarise } from './ratios.ts';
+import { favours, protocolText, ratiosOf, type Summary, summarise } from './ratios.ts';
 import type { Stored } from './results.ts';
 
 const begin = '<!-- ratios: written by `npm run bench -- report` -->';
@@ -42,26 +42,10 @@ function ratioBlock(records: readonly Stored[]): string {
   return `${table}\n\nMedians of interleaved repetitions, with quartiles; where a grid has several places, the least and the greatest.${disturbed}`;
 }
 
-function row({
-  protocol,
-  size,
-  metric,
-  places,
-  least,
-  greatest,
-  paper,
-  machine,
-  disturbed,
-}: Summary): (Piece | Piece[])[] {
+function row(summary: Summary): (Piece | Piece[])[] {
+  const { size, metric, places, least, greatest, paper, machine, disturbed } = summary;
   const range: Piece[] = [measured('ratio', least.figure)];
   if (places.length > 1) range.push(' to ', measured('ratio', greatest.figure), `, ${places.length} places`);
-  return [
-    protocol,
-    size,
-    metricOf(metric, '').title,
-    range,
-    quoted(paper),
-    favours(metric),
-    `${machine}${disturbed ? ' *' : ''}`,
-  ];
+  const title = metricOf(metric, '').title;
+  return [protocolText(summary), size, title, range, quoted(paper), favours(metric), machine + (disturbed ? ' *' : '')];
 }

@@ -10,6 +10,7 @@ import { htmlPage } from './html.ts';
 import { inventorySections } from './inventory.ts';
 import { loadSection } from './load.ts';
 import { markdownPage } from './markdown.ts';
+import { operationSection } from './operations.ts';
 import { qualitySection } from './quality.ts';
 import { ratioSection } from './ratio-section.ts';
 import { withRatios } from './readme.ts';
@@ -56,6 +57,7 @@ export function sectionsOf(results: Results): Section[] {
     ...ratioSection(records),
     claimSection(records),
     ...architectureSections(records),
+    ...operationSection(records),
     ...rooflineSection(records),
     ...qualitySection(records),
     ...loadSection(records),

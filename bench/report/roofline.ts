@@ -1,4 +1,5 @@
 /** How far every cell is from what the machine could do at best, by what was measured in the same run. */
+import { cellTable } from './cell-table.ts';
 import { dotChart } from './chart.ts';
 import {
   type Block,
@@ -29,6 +30,9 @@ import {
 import type { Stored, StoredCell } from './results.ts';
 import { capital, slug } from './words.ts';
 
+/** Of the cells of the machine itself: at which rates it read and multiplied in this run. */
+export const machineProtocol = 'machine';
+
 interface Bounded {
   readonly cell: StoredCell;
   readonly metric: string;
@@ -47,10 +51,12 @@ function blocksOf(campaign: Campaign): Block[] {
     Object.entries(cell.figures).flatMap(([metric, { limit }]): Bounded[] => (limit ? [{ cell, metric }] : [])),
   );
   if (bounded.length === 0) return [];
+  const rates = campaign.cells.filter(({ protocol }) => protocol === machineProtocol);
   const byProtocol = groupBy(bounded, ({ cell }) => cell.protocol);
   return [
     heading(campaign.machine),
     ...warnings(campaign.disturbed),
+    ...(rates.length === 0 ? [] : [cellTable('What the machine gave in the same run', rates)]),
     ...protocolsOf(campaign.cells).flatMap(protocol => {
       const group = byProtocol.get(protocol) ?? [];
       return group.length === 0 ? [] : [plotOf(protocol, campaign.machine, group), folded(tableOf(protocol, group))];
