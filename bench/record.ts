@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
+import { paperRatio } from './figure9.ts';
 import { faultsOf } from './serve/follows.ts';
 import { quantile } from './statistics.ts';
 
@@ -105,6 +106,8 @@ export const recordSchema = z
       const figures = [above.figures[found.metric]!, below.figures[found.metric]!] as const;
       if (figures[0].unit !== figures[1].unit) refuse(['ratios', i, 'metric'], 'has two units');
       const { repetitions } = ratio(...figures);
+      if (found.paper !== undefined && found.paper !== paperRatio(found))
+        refuse(['ratios', i, 'paper'], `is not what the paper has (${paperRatio(found) ?? 'nothing'})`);
       if (found.figure.unit !== 'ratio') refuse(['ratios', i, 'figure', 'unit'], 'is not ratio');
       if (!isDeepStrictEqual(found.figure.repetitions, repetitions))
         refuse(

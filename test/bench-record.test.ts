@@ -122,6 +122,16 @@ const fakes: [what: string, said: RegExp, change: (record: BenchmarkRecord) => u
       cell.figures[metric]!.unit = 's';
     },
   ],
+  [
+    "a paper's number that the paper does not have",
+    /ratios\.\d+\.paper is not what the paper has \(1\.53\)/,
+    record => Object.assign(record.ratios.find(({ paper }) => paper !== undefined)!, { paper: 2 }),
+  ],
+  [
+    "a paper's number where it has none",
+    /ratios\.\d+\.paper is not what the paper has \(nothing\)/,
+    record => Object.assign(ratioOf(record), { paper: 1.53 }),
+  ],
   ['one cell twice', /cells\.\d+\.labels are those of another cell/, record => record.cells.push(record.cells[0]!)],
   ['a field of its own', /the record .*fastest/, record => void Object.assign(record, { fastest: true })],
 ];

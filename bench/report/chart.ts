@@ -147,7 +147,7 @@ function horizontalType(points: readonly Point[], { title, kind }: Axis): object
 
 function verticalType(points: readonly Point[], { title, kind }: Axis): object {
   if (kind === 'linear') return { scale: { zero: true }, axis: { title, tickCount: 5 } };
-  const values = points.map(({ y }) => Number(y));
+  const values = points.flatMap(({ y, low = Number(y), high = Number(y) }) => [Number(y), low, high]);
   const [from, to] = [Math.min(...values), Math.max(...values)].map(value => Math.log10(value)) as [number, number];
   const powers = Array.from({ length: Math.ceil(to) - Math.floor(from) + 1 }, (_, i) => 10 ** (Math.floor(from) + i));
   return {

@@ -56,12 +56,17 @@ export function captionOf(words: string, same: string): string {
 export function placeText(labels: Labels, names: readonly string[]): string {
   return names
     .filter(name => labels[name] !== undefined)
-    .map(name => (name === 'size' ? sizeText(labels[name]!) : `${name.replaceAll('_', ' ')} ${labels[name]}`))
+    .map(name =>
+      name === 'size' && /^\d/.test(String(labels[name]))
+        ? sizeText(labels[name]!)
+        : `${name.replaceAll('_', ' ')} ${labels[name]}`,
+    )
     .join(', ');
 }
 
+/** `150M`; a name that is no number stays as it is. */
 export function sizeText(size: string | number): string {
-  return String(size).toUpperCase();
+  return /^\d/.test(String(size)) ? String(size).toUpperCase() : String(size);
 }
 
 /** For sorting: `150m` is less than `1b`; what has no number comes last, by name. */

@@ -24,6 +24,7 @@ function ratioBlock(records: readonly Stored[]): string {
     ({ pair, metric }) => pair === 'RedLLM / DecLLM' && shownMetrics.includes(metric),
   );
   if (summaries.length === 0) return 'No ratio has been measured yet.';
+  const machines = [...new Set(summaries.map(({ machine }) => machine))];
   const table = markdownTable({
     columns: [
       { title: 'protocol' },
@@ -32,20 +33,21 @@ function ratioBlock(records: readonly Stored[]): string {
       { title: 'ratio', numeric: true },
       { title: 'the paper', numeric: true },
       { title: 'RedLLM is better' },
-      { title: 'machine' },
+      ...(machines.length > 1 ? [{ title: 'machine' }] : []),
     ],
-    rows: summaries.map(row),
+    rows: summaries.map(summary => [...row(summary), ...(machines.length > 1 ? [summary.machine] : [])]),
   });
+  const where = machines.length > 1 ? '' : `On ${machines[0]}. `;
   const disturbed = summaries.some(summary => summary.disturbed)
-    ? ' An asterisk: the run was disturbed, as its record says.'
+    ? ' Runs with an asterisk were disturbed, as their records say.'
     : '';
-  return `${table}\n\nMedians of interleaved repetitions, with quartiles; where a grid has several places, the least and the greatest.${disturbed}`;
+  return `${table}\n\n${where}Medians of interleaved repetitions, and their quartiles; of a grid with several places the least and the greatest.${disturbed}`;
 }
 
 function row(summary: Summary): (Piece | Piece[])[] {
-  const { size, metric, places, least, greatest, paper, machine, disturbed } = summary;
+  const { size, metric, places, least, greatest, paper, disturbed } = summary;
   const range: Piece[] = [measured('ratio', least.figure)];
   if (places.length > 1) range.push(' to ', measured('ratio', greatest.figure), `, ${places.length} places`);
-  const title = metricOf(metric, '').title;
-  return [protocolText(summary), size, title, range, quoted(paper), favours(metric), machine + (disturbed ? ' *' : '')];
+  if (disturbed) range.push(' *');
+  return [protocolText(summary), size, metricOf(metric, '').title, range, quoted(paper), favours(metric)];
 }
