@@ -52,9 +52,11 @@ function(add_cuda_library)
     if(OBJECT IN_LIST OBJECTS)
       message(FATAL_ERROR "two CUDA sources are named ${NAME}")
     endif()
+    # -fmad=false: rows are computed by several copies of the same lines, unrolled or of other kernels, and their bits must be the same.
+    # Where a product and a sum are one, the code says fmaf.
     add_custom_command(
       OUTPUT ${OBJECT}
-      COMMAND sh ${CMAKE_SOURCE_DIR}/scripts/nvcc.sh ${FOLDER}/${NAME}.ptxas.log ${NVCC} -std=c++20 -O3 -ccbin
+      COMMAND sh ${CMAKE_SOURCE_DIR}/scripts/nvcc.sh ${FOLDER}/${NAME}.ptxas.log ${NVCC} -std=c++20 -O3 -fmad=false -ccbin
               ${CMAKE_CXX_COMPILER} -I${CMAKE_SOURCE_DIR}/native ${TARGETS} -Xptxas -v -Xcompiler
               -fPIC,-fvisibility=hidden,-Wall,-Wextra,-ffp-contract=off
               "-DREDLLM_CUDA_BUILD=\"CUDA ${NVCC_VERSION}, sm_80 sm_90a\"" -MD -MT ${OBJECT} -MF ${OBJECT}.d -c

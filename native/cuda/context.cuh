@@ -59,9 +59,10 @@ void launch(Context* context, const char* name, void (*kernel)(Params), dim3 gri
             const Params& params) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
   // Of a multiprocessor's memory as much as can be is shared memory then, so that as many blocks fit as the kernel was made for.
+  // All that a block may have is allowed, and not `shared`: a kernel's limit never falls below what a recorded launch of it takes.
   if (shared > 48 * 1024 &&
       (!succeeded(context,
-                  cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)),
+                  cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, context->shared_bytes),
                   name) ||
        !succeeded(
            context,

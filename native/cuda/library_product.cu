@@ -34,7 +34,6 @@ struct Plan {
   struct Choice {
     bool taken;
     cublaslt::Algorithm algorithm;
-    size_t workspace;
   } choices[kNominals];
 
   const Choice& choice(int64_t rows) const {
@@ -194,7 +193,7 @@ void LibraryProduct::plan(Context* context, const void* w, int64_t n, int64_t k,
     const int count = candidates(plan, kNominalRows[nominal], found);
     Plan::Choice& choice = plan.choices[nominal];
     for (int i = 0; i < count && !choice.taken; ++i) {
-      choice = {false, found[i].algorithm, found[i].workspace};
+      choice = {false, found[i].algorithm};
       const auto multiply = [&](const void* x, int64_t rows, void* out) {
         return launch(context, plan, choice, x, w, rows, 1.0f, 0.0f, out, context->workspace);
       };
@@ -207,11 +206,12 @@ void LibraryProduct::plan(Context* context, const void* w, int64_t n, int64_t k,
   std::snprintf(note_, sizeof note_, "%s serves %zu of %zu shapes", name_, static_cast<size_t>(serving), plans_.size());
 }
 
+// It may use all of the workspace, for other numbers of rows than it was found for may need more.
 bool LibraryProduct::launch(Context* context, Plan& plan, const Plan::Choice& choice, const void* x, const void* w,
                             int64_t rows, float alpha, float beta, void* out, void* workspace) {
   return set_rows(plan, rows) &&
          library_.multiply(handle_, operation_, &alpha, w, plan.w, x, plan.x, &beta, out, plan.out, out, plan.out,
-                           &choice.algorithm, workspace, choice.workspace, context->stream) == cublaslt::kSuccess;
+                           &choice.algorithm, workspace, kLibraryBytes, context->stream) == cublaslt::kSuccess;
 }
 
 bool LibraryProduct::multiply(Context* context, Plan& plan, const void* x, const void* w, int64_t rows, float alpha,
