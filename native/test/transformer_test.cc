@@ -77,6 +77,94 @@ std::vector<std::vector<float>> test_cuts(const std::shared_ptr<Backend>& backen
   return all;
 }
 
+// Rows of a model without an encoder that run together, greedily; row i has `pages` pages from i * pages on.
+class Rows {
+ public:
+  Rows(int32_t rows, int32_t pages) : rows_(rows) {
+    const size_t n = static_cast<size_t>(rows);
+    for (int32_t page = 0; page < rows * pages; ++page) pages_.push_back(page);
+    for (int32_t row = 0; row <= rows; ++row) page_start_.push_back(row * pages);
+    zeros_.resize(2 * n + 1);
+    minus_.assign(n, -1);
+    nothing_.resize(n);
+    one_.assign(n, 1);
+    token_.resize(n), rank_.resize(n), logprob_.resize(n);
+    top_token_.resize(4 * n), top_logprob_.resize(4 * n);
+    index_.resize(n);
+    plan_.counts = counts_;
+    plan_.rowIndex = plan_.rowPosition = index_.data();
+    plan_.rowPrefix = plan_.rowSourceLength = plan_.topK = plan_.step = plan_.candidates = zeros_.data();
+    plan_.biasStart = plan_.allowStart = zeros_.data();
+    plan_.rowGroup = plan_.sampleSlot = plan_.forced = plan_.alternatives = minus_.data();
+    plan_.rowPageStart = page_start_.data();
+    plan_.rowPages = pages_.data();
+    plan_.temperature = plan_.minP = plan_.presence = plan_.frequency = nothing_.data();
+    plan_.topP = plan_.repetition = one_.data();
+    seed_.resize(2 * n);
+    plan_.seed = seed_.data();
+    plan_.outToken = token_.data();
+    plan_.outRank = rank_.data();
+    plan_.outTopToken = top_token_.data();
+    plan_.outLogprob = logprob_.data();
+    plan_.outTopLogprob = top_logprob_.data();
+  }
+
+  // The logits of every row after its prompt and `steps` tokens more.
+  std::vector<float> run(Model& model, const std::vector<std::vector<int32_t>>& prompts, int32_t steps) {
+    model.transformer().keep(true);
+    std::vector<std::vector<int32_t>> tokens = prompts;
+    std::fill(index_.begin(), index_.end(), 0);
+    for (int32_t s = 0; s <= steps; ++s) {
+      step(model, tokens, s > 0);
+      for (size_t i = 0; i < tokens.size(); ++i) {
+        index_[i] += static_cast<int32_t>(tokens[i].size());
+        tokens[i] = {token_[i]};
+      }
+    }
+    return model.transformer().kept_logits();
+  }
+
+ private:
+  void step(Model& model, const std::vector<std::vector<int32_t>>& tokens, bool generated) {
+    std::vector<int32_t> start = {0}, all, last;
+    for (const auto& row : tokens) {
+      all.insert(all.end(), row.begin(), row.end());
+      start.push_back(static_cast<int32_t>(all.size()));
+      last.push_back(start.back() - 1);
+    }
+    counts_[1] = counts_[2] = rows_;
+    counts_[5] = generated ? rows_ : 0;
+    plan_.rowStart = start.data();
+    plan_.tokens = all.data();
+    plan_.sampleToken = last.data();
+    model.transformer().launch(plan_);
+    model.transformer().collect(plan_);
+  }
+
+  int32_t rows_, counts_[6] = {};
+  std::vector<int32_t> pages_, page_start_, zeros_, minus_, token_, rank_, top_token_, index_;
+  std::vector<uint32_t> seed_;
+  std::vector<float> nothing_, one_, logprob_, top_logprob_;
+  Plan plan_;
+};
+
+// Many rows together, and each of them alone: the same bits, in eager steps and in replayed ones.
+void test_company(const std::shared_ptr<Backend>& backend, DType compute) {
+  const int32_t rows = emulated(*backend) ? 18 : 64, pages = 4, steps = 4;
+  const StepLimits limits{rows * 16, rows, 16, 1, rows, 4, 16, 40};
+  auto model = load_random(backend, paper_model(kSmall, false), compute, limits, rows * pages);
+  std::vector<std::vector<int32_t>> prompts;
+  for (int32_t row = 0; row < rows; ++row) prompts.push_back(tokens_of(1 + row * 7 % 15, row));
+  Rows together(rows, pages);
+  const auto all = together.run(*model, prompts, steps);
+  CHECK(all.size() == static_cast<size_t>(rows * kSmall.vocabulary));
+  for (int round = 0; round < 2; ++round) CHECK(together.run(*model, prompts, steps) == all);
+  for (int32_t row = 0; row < rows; row += emulated(*backend) ? 5 : 1) {
+    const auto alone = Rows(1, pages).run(*model, {prompts[static_cast<size_t>(row)]}, steps);
+    CHECK(std::equal(alone.begin(), alone.end(), all.begin() + row * kSmall.vocabulary));
+  }
+}
+
 void test_limits() {
   auto backend = std::make_shared<cpu::Backend>(1);
   auto model = load_random(backend, paper_model(kSmall, true), DType::f32, kLimits, OneRow::pages(kLimits));
@@ -112,6 +200,7 @@ int main() {
     for (size_t i = 0; i < backends.size(); i += 2) {
       begin(backends[i]->ops().name);
       CHECK(test_cuts(backends[i], compute) == test_cuts(backends[i + 1], compute));
+      test_company(backends[i], compute);
     }
   begin("limits");
   test_limits();
