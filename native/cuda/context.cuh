@@ -58,16 +58,19 @@ template <typename Params>
 void launch(Context* context, const char* name, void (*kernel)(Params), dim3 grid, int threads, size_t shared,
             const Params& params) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
-  // Of a multiprocessor's memory as much as can be is shared memory then, so that as many blocks fit as the kernel was made for.
+  // Of a multiprocessor's memory as much as can be is shared memory, so that as many blocks fit as the kernel was made for: for all kernels
+  // alike, since one that divides it in another way cannot start on a multiprocessor before the one before it has left.
+  if (!succeeded(
+          context,
+          cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared),
+          name)) {
+    return;
+  }
   // All that a block may have is allowed, and not `shared`: a kernel's limit never falls below what a recorded launch of it takes.
   if (shared > 48 * 1024 &&
-      (!succeeded(context,
-                  cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, context->shared_bytes),
-                  name) ||
-       !succeeded(
-           context,
-           cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared),
-           name))) {
+      !succeeded(context,
+                 cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, context->shared_bytes),
+                 name)) {
     return;
   }
   cudaLaunchAttribute early{};
