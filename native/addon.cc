@@ -124,12 +124,13 @@ std::shared_ptr<Backend> open_backend(const std::string& device, const std::stri
 class ModelObject : public Napi::ObjectWrap<ModelObject> {
  public:
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "NativeModel",
-                       {InstanceMethod<&ModelObject::load_some>("loadSome"),
-                        InstanceMethod<&ModelObject::reserve_pages>("reservePages"),
-                        InstanceMethod<&ModelObject::bind>("bind"), InstanceMethod<&ModelObject::launch>("launch"),
-                        InstanceMethod<&ModelObject::collect>("collect"), InstanceMethod<&ModelObject::keep>("keep"),
-                        InstanceMethod<&ModelObject::read>("read"), InstanceMethod<&ModelObject::free>("free")});
+    return DefineClass(
+        env, "NativeModel",
+        {InstanceMethod<&ModelObject::load_some>("loadSome"),
+         InstanceMethod<&ModelObject::reserve_pages>("reservePages"), InstanceMethod<&ModelObject::bind>("bind"),
+         InstanceMethod<&ModelObject::launch>("launch"), InstanceMethod<&ModelObject::collect>("collect"),
+         InstanceMethod<&ModelObject::keep>("keep"), InstanceMethod<&ModelObject::probe>("probe"),
+         InstanceMethod<&ModelObject::read>("read"), InstanceMethod<&ModelObject::free>("free")});
   }
 
   explicit ModelObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ModelObject>(info) {
@@ -202,10 +203,24 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
 
   void keep(const Napi::CallbackInfo& info) { model(info).transformer().keep(info[0].As<Napi::Boolean>().Value()); }
 
+  void probe(const Napi::CallbackInfo& info) {
+    guarded(info.Env(), [&] {
+      std::optional<ProbeBins> bins;
+      if (info[0].IsObject()) {
+        const redllm::Value given = to_value(info[0]);
+        bins = ProbeBins{static_cast<int32_t>(given.num("recent")), static_cast<int32_t>(given.num("parts"))};
+      }
+      model(info).transformer().probe(bins);
+    });
+  }
+
   Napi::Value read(const Napi::CallbackInfo& info) {
     Transformer& transformer = model(info).transformer();
-    bool logits = info[0].As<Napi::String>().Utf8Value() == "logits";
-    const std::vector<float>& values = logits ? transformer.kept_logits() : transformer.kept_encoder();
+    const std::string what = info[0].As<Napi::String>().Utf8Value();
+    const std::vector<float>& values = what == "logits"    ? transformer.kept_logits()
+                                       : what == "encoder" ? transformer.kept_encoder()
+                                       : what == "self"    ? transformer.self_masses()
+                                                           : transformer.cross_masses();
     Napi::Float32Array array = Napi::Float32Array::New(info.Env(), values.size());
     std::copy(values.begin(), values.end(), array.Data());
     return array;

@@ -164,6 +164,7 @@ void Layers::attend(const Pass& pass, const AttentionSpec& spec, const Attention
     args.segment[0] = {keys.pool,         keys.layer,        keys.pages, keys.page_start + sequence,
                        mask.left + token, mask.right + token};
     ops_.attention(context_, args);
+    if (pass.probe) pass.probe->look(args, self);
   };
   run(RowKind::decode, 0, pass.decode_tokens, 0, pass.decode_sequences);
   run(RowKind::prefill, pass.decode_tokens, pass.tokens - pass.decode_tokens, pass.decode_sequences,

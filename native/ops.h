@@ -21,7 +21,7 @@
 
 namespace redllm {
 
-constexpr uint32_t kOpsAbi = 2;
+constexpr uint32_t kOpsAbi = 3;
 
 // Tokens of one page of the K/V pool; also the chunk of keys that attention takes at a time.
 constexpr int32_t kPageTokens = 16;
@@ -197,6 +197,22 @@ struct AttentionArgs {
   Tensor out;         // f32 or bf16 [tokens, heads * head_dim]
 };
 
+// How the keys of a query are told apart where its attention is looked at.
+enum class KeyBins : int32_t {
+  recent = 0,  // three: keys before query_index - back; those from there up to query_index; those behind it
+  equal = 1    // `bins` parts of the keys [0, right): part b begins at key ceil(b right / bins)
+};
+
+// For probes: where the queries of an attention look. mass[t][h][b] is the sum of the probabilities of the keys in bin b; zeros where
+// a query sees no key. Simple before fast: nothing calls it while a model serves.
+struct AttentionMassArgs {
+  AttentionArgs attention;  // of one segment; out and out_norm are unused
+  KeyBins kind;
+  int32_t back;  // of `recent`
+  int32_t bins;  // 3 where `recent`
+  float* mass;   // f32 [tokens, heads, bins]
+};
+
 // Copies whole pages, to[i] = from[i], all layers: a partly filled page that is shared is copied before it is written.
 struct CopyPagesArgs {
   PagePool pool;
@@ -322,6 +338,7 @@ struct Ops {
   void (*matmul)(Context*, const MatmulArgs&);
   void (*append)(Context*, const AppendArgs&);
   void (*attention)(Context*, const AttentionArgs&);
+  void (*attention_mass)(Context*, const AttentionMassArgs&);
   void (*copy_pages)(Context*, const CopyPagesArgs&);
   void (*set_history)(Context*, const HistoryArgs&);
   void (*sample)(Context*, const SampleArgs&);

@@ -6,6 +6,7 @@
 
 #include "mask.h"
 #include "ops.h"
+#include "probe.h"
 
 namespace redllm {
 
@@ -30,6 +31,7 @@ struct Pass {
   const int32_t* source_left = nullptr;   // [tokens] zeros
   const int32_t* source_right = nullptr;  // [tokens] number of the source's keys
   const std::vector<Mask>* masks = nullptr;
+  Probe* probe = nullptr;  // looks at the attention of every layer; null: nobody does
 
   Tensor x;             // f32 [tokens, width] the residual stream
   bool copied = false;  // the layers' input scratch holds x in the compute type

@@ -38,6 +38,8 @@ void StepResults::begin(bool keep) {
   Step& step = current();
   step.pieces.clear();
   step.logits.clear();
+  step.self.clear();
+  step.cross.clear();
   step.encoder.clear();
 }
 
@@ -55,6 +57,16 @@ void StepResults::keep_logits(Tensor logits) {
   Step& step = current();
   step.logits.resize(static_cast<size_t>(logits.rows * logits.cols));
   step.pieces.push_back({step.logits.data(), logits.data, step.logits.size() * sizeof(float)});
+}
+
+void StepResults::keep_masses(const Probe::Masses& self, const Probe::Masses& cross) {
+  Step& step = current();
+  auto take = [&](std::vector<float>& to, const Probe::Masses& from) {
+    to.resize(from.count);
+    if (from.count > 0) step.pieces.push_back({to.data(), from.data, from.count * sizeof(float)});
+  };
+  take(step.self, self);
+  take(step.cross, cross);
 }
 
 void StepResults::end(int32_t count, int32_t alternatives) {
@@ -86,6 +98,8 @@ void StepResults::collect(const Plan& plan) {
     std::copy_n(step.top_logprob.data(), wide, plan.outTopLogprob);
   }
   kept_logits_ = step.logits;
+  kept_self_ = step.self;
+  kept_cross_ = step.cross;
   kept_encoder_.clear();
   for (const std::vector<char>& run : step.encoder) {
     size_t size = size_of(step.encoder_type);

@@ -7,6 +7,7 @@
 #include "arena.h"
 #include "ops.h"
 #include "plan.h"
+#include "probe.h"
 
 namespace redllm {
 
@@ -27,6 +28,7 @@ class StepResults {
   // What is kept must stay as it is until end().
   void keep_encoder(Tensor states);
   void keep_logits(Tensor logits);
+  void keep_masses(const Probe::Masses& self, const Probe::Masses& cross);
   // A launch ends: its results are on their way to the host. alternatives: the most that a sample of it reports.
   void end(int32_t count, int32_t alternatives);
   // Waits for the oldest launch, and writes its samples to the plan; alternatives only where one of them was to report some.
@@ -34,6 +36,8 @@ class StepResults {
 
   const std::vector<float>& kept_logits() const { return kept_logits_; }
   const std::vector<float>& kept_encoder() const { return kept_encoder_; }
+  const std::vector<float>& kept_self() const { return kept_self_; }
+  const std::vector<float>& kept_cross() const { return kept_cross_; }
 
  private:
   struct Step {
@@ -42,7 +46,7 @@ class StepResults {
     bool reported = false;
     std::vector<int32_t> token, rank, top_token;
     std::vector<float> logprob, top_logprob;
-    std::vector<float> logits;
+    std::vector<float> logits, self, cross;
     std::vector<std::vector<char>> encoder;  // of each run, in the compute type
     DType encoder_type = DType::f32;
     std::vector<Piece> pieces;
@@ -57,7 +61,7 @@ class StepResults {
   Step steps_[2];
   int64_t launched_ = 0, collected_ = 0;
   bool keep_ = false;
-  std::vector<float> kept_logits_, kept_encoder_;
+  std::vector<float> kept_logits_, kept_encoder_, kept_self_, kept_cross_;
 };
 
 }  // namespace redllm

@@ -38,7 +38,8 @@ Transformer::Transformer(const ModelSpec& spec, const Weights& weights, DType co
       arrays_(ops, context),
       rows_(arrays_, spec, limits, layout_),
       samples_(arrays_, limits),
-      results_(arena_, ops, context, limits) {
+      results_(arena_, ops, context, limits),
+      probe_(spec, ops, context, limits) {
   int32_t vocabulary = spec.target_vocabulary();
   if (vocabulary > kMaxVocabulary)
     throw std::runtime_error("model spec: the vocabulary is larger than sampling serves");
@@ -103,6 +104,7 @@ void Transformer::launch(const Plan& plan) {
   if (arrays_.grown()) ops_.drop_runs(context_, reinterpret_cast<uintptr_t>(this));
 
   results_.begin(keep_);
+  probe_.begin();
   if (plan.copies() > 0) ops_.copy_pages(context_, {pages_, copy_from, copy_to, plan.copies()});
   if (plan.sources() > 0)
     for (SourceRun& run : sources_->runs()) encode(run);
@@ -112,6 +114,7 @@ void Transformer::launch(const Plan& plan) {
                                 plan.historyStart[i + 1] - start, plan.historyPrompt[i]});
   }
   if (plan.rows() > 0) run_rows(padded, samples);
+  if (probe_.on()) results_.keep_masses(probe_.self(), probe_.cross());
   results_.end(plan.samples(),
                plan.samples() > 0 ? *std::max_element(plan.alternatives, plan.alternatives + plan.samples()) : 0);
   check_device();
@@ -130,13 +133,15 @@ void Transformer::check_device() const {
 // Rows to which a step that only decodes is filled up, so that it is one of few sizes and can be recorded; 0: it is run as it is.
 int32_t Transformer::padded_rows(const Plan& plan) const {
   int32_t rows = plan.rows();
-  if (ops_.host_memory || keep_ || rows == 0 || plan.decode_rows() != rows || plan.rowStart[rows] != rows) return 0;
+  const bool watched = keep_ || probe_.on();
+  if (ops_.host_memory || watched || rows == 0 || plan.decode_rows() != rows || plan.rowStart[rows] != rows) return 0;
   return std::min({bucket(rows), limits_.rows, limits_.tokens});
 }
 
 // The decoder and the samples of a step; as one recorded run where it was filled up.
 void Transformer::run_rows(int32_t padded, int32_t samples) {
   Pass pass = rows_.pass();
+  if (probe_.on()) pass.probe = &probe_;
   // What a launch's shape follows from, and no more: these are the run's key.
   pass.max_keys = std::min(key_bucket(pass.max_keys), limits_.max_target);
   pass.max_source_keys = std::min(key_bucket(pass.max_source_keys), limits_.max_source);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "arena.h"
@@ -10,6 +11,7 @@
 #include "ops.h"
 #include "pages.h"
 #include "plan.h"
+#include "probe.h"
 #include "spec.h"
 #include "step_arrays.h"
 #include "step_inputs.h"
@@ -39,6 +41,12 @@ class Transformer {
   void keep(bool on);
   const std::vector<float>& kept_logits() const { return results_.kept_logits(); }
   const std::vector<float>& kept_encoder() const { return results_.kept_encoder(); }
+
+  // While on, where the decoder's self- and cross-attention looked in the last collected step: [layers][tokens][heads][bins], three
+  // bins of keys in self-attention (KeyBins::recent), `parts` in cross-attention (KeyBins::equal). Throws std::bad_alloc.
+  void probe(std::optional<ProbeBins> bins) { probe_.set(bins); }
+  const std::vector<float>& self_masses() const { return results_.kept_self(); }
+  const std::vector<float>& cross_masses() const { return results_.kept_cross(); }
 
  private:
   int32_t padded_rows(const Plan& plan) const;
@@ -75,6 +83,7 @@ class Transformer {
   StepArray<int32_t> copy_from_, copy_to_;
   SampleArgs sample_args_{};
   StepResults results_;
+  Probe probe_;
   bool keep_ = false;
 };
 

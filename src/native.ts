@@ -46,6 +46,14 @@ export interface StepLimits {
 /** One step, as typed arrays (src/engine/plan.ts says what each holds; native/plan.h mirrors it). */
 export type PlanArrays = Readonly<Record<string, Int32Array | Float32Array | Uint32Array>>;
 
+/** How keys are told apart where attention is looked at. */
+export interface ProbeBins {
+  /** Self-attention has three bins: the last so many keys up to the query's own stand in the middle, those before and behind beside. */
+  readonly recent: number;
+  /** Cross-attention has so many, equal parts of the source. */
+  readonly parts: number;
+}
+
 export interface NativeModel {
   /** Packs about `bytes` more of the weights. Called until done === total. */
   loadSome(bytes: number): { done: number; total: number };
@@ -59,8 +67,14 @@ export interface NativeModel {
   collect(): void;
   /** Keeps what `read` returns; costs a copy a step. For tests and probes. */
   keep(on: boolean): void;
-  /** Of the last step collected: logits [samples, vocabulary] of the model, or final encoder states [source tokens, width]. */
-  read(what: 'logits' | 'encoder'): Float32Array;
+  /** Looks where the decoder's attention goes, in bins of keys; null: no longer. Costs the attention once more a step. For probes. */
+  probe(bins: ProbeBins | null): void;
+  /**
+   * Of the last step collected: logits [samples, vocabulary] of the model, or final encoder states [source tokens, width], while they
+   * are kept; while a probe is on, what shares of their probability self- and cross-attention gave to each bin, [layers, tokens,
+   * heads, bins].
+   */
+  read(what: 'logits' | 'encoder' | 'self' | 'cross'): Float32Array;
   /** Releases everything; any call after it throws. */
   free(): void;
 }

@@ -47,6 +47,7 @@ class AheadRuntime implements NativeRuntime {
       reservePages: pages => model.reservePages(pages),
       bind: plan => model.bind(plan),
       keep: on => model.keep(on),
+      probe: bins => model.probe(bins),
       read: what => model.read(what),
       free: () => model.free(),
       launch: () => {

@@ -79,6 +79,8 @@ export class NullModel implements NativeModel {
 
   keep(): void {}
 
+  probe(): void {}
+
   read(): Float32Array {
     return new Float32Array(0);
   }

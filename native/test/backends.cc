@@ -94,6 +94,7 @@ DeviceBackend::DeviceBackend(Context* context, uint64_t order) : ops_(*library.e
   ops_.matmul = call<&Ops::matmul, MatmulArgs>;
   ops_.append = call<&Ops::append, AppendArgs>;
   ops_.attention = call<&Ops::attention, AttentionArgs>;
+  ops_.attention_mass = call<&Ops::attention_mass, AttentionMassArgs>;
   ops_.copy_pages = call<&Ops::copy_pages, CopyPagesArgs>;
   ops_.set_history = call<&Ops::set_history, HistoryArgs>;
   ops_.sample = call<&Ops::sample, SampleArgs>;

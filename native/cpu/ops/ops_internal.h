@@ -34,6 +34,7 @@ void norm(Context*, const NormArgs&);
 void matmul(Context*, const MatmulArgs&);
 void append(Context*, const AppendArgs&);
 void attention(Context*, const AttentionArgs&);
+void attention_mass(Context*, const AttentionMassArgs&);
 void copy_pages(Context*, const CopyPagesArgs&);
 void set_history(Context*, const HistoryArgs&);
 void sample(Context*, const SampleArgs&);

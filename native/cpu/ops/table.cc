@@ -30,6 +30,7 @@ const Ops table = {
     .matmul = matmul,
     .append = append,
     .attention = attention,
+    .attention_mass = attention_mass,
     .copy_pages = copy_pages,
     .set_history = set_history,
     .sample = sample,
