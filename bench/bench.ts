@@ -1,6 +1,7 @@
 /**
  * The harness: node dist/bench/bench.js arch|serve|quality|report [--flags] [files]. docs/benchmark.md says what each shows.
  */
+import { RedllmError } from '../src/errors.ts';
 import { type Command, recordOf, writeRecord } from './command.ts';
 import { describeFlags, type Flags, readFlags } from './flags.ts';
 import type { BenchmarkRecord } from './record.ts';
@@ -11,6 +12,7 @@ type AnyCommand = Command<Flags>;
 /** Loaded when asked for: none pays for what another needs. */
 const commands: Record<string, () => Promise<AnyCommand>> = {
   serve: async () => (await import('./serve/serve.ts')).serve,
+  quality: async () => (await import('./quality/quality.ts')).quality,
   report: async () => (await import('./report/report.ts')).report,
 };
 
@@ -40,7 +42,7 @@ if (name !== undefined && Object.hasOwn(commands, name)) {
     await run(name, await commands[name]!(), args);
   } catch (error) {
     // Of what was said on purpose the sentence is enough; a fault keeps its stack.
-    if (!(error instanceof Error) || error.name !== 'Error') throw error;
+    if (!(error instanceof RedllmError) && (!(error instanceof Error) || error.name !== 'Error')) throw error;
     console.error(error.message);
     process.exitCode = 1;
   }

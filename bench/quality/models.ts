@@ -1,0 +1,33 @@
+/** Checkpoints as serve loads them, in this process. */
+import { type DescribedModel, describeModels, type Running, startModels } from '../../src/cli/models.ts';
+import type { Config } from '../../src/config.ts';
+
+/** @param run the engine ends with it */
+export async function withModels<T>(
+  config: Config,
+  say: (line: string) => void,
+  run: (running: Running, models: readonly DescribedModel[]) => Promise<T>,
+): Promise<T> {
+  const models = await describeModels(config);
+  const running = await startModels(config, models, say);
+  try {
+    return await run(running, models);
+  } finally {
+    await running.close();
+  }
+}
+
+/** Runs work over items, so many at a time, and gives the results in the items' order. */
+export async function inParallel<T, R>(
+  items: readonly T[],
+  parallel: number,
+  work: (item: T, index: number) => Promise<R>,
+): Promise<R[]> {
+  const results = new Array<R>(items.length);
+  const left = items.entries();
+  const worker = async () => {
+    for (const [index, item] of left) results[index] = await work(item, index);
+  };
+  await Promise.all(Array.from({ length: Math.min(parallel, items.length) }, worker));
+  return results;
+}

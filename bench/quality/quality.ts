@@ -1,0 +1,93 @@
+/** What a checkpoint makes of text: perplexity, answers against references, where its attention looks. docs/benchmark.md says how to read it. */
+
+import { describeModels, deviceOptions } from '../../src/cli/models.ts';
+import { openText } from '../../src/served-model.ts';
+import type { Command, Measured } from '../command.ts';
+import { accuracies, accuracyTable } from './accuracy.ts';
+import { flags, type QualityFlags, readList, readSettings, readTask, readWhole } from './flags.ts';
+import { localities, localityTable } from './locality.ts';
+import { withModels } from './models.ts';
+import { type Perplexities, perplexities, perplexityTable } from './perplexity.ts';
+import { readReferences } from './references.ts';
+import { cutWindows } from './windows.ts';
+
+type Say = (line: string) => void;
+
+export const quality: Command<QualityFlags> = {
+  about: 'perplexity, accuracy against references, and locality of attention, of checkpoints',
+  takes: '[out.json]',
+  flags,
+  run: async (given, _paths, say) => {
+    const task = readTask(given);
+    if (task === 'perplexity') return measurePerplexity(given, say);
+    if (task === 'accuracy') return measureAccuracy(given, say);
+    return measureLocality(given, say);
+  },
+};
+
+async function measurePerplexity(given: QualityFlags, say: Say): Promise<Measured> {
+  const prefixes = readList('prefixes', given.prefixes);
+  const lengths = readList('lengths', given.lengths);
+  readWhole('windows', given);
+  const bin = readWhole('bin', given, 0);
+  // Room for a start token, too.
+  const config = readSettings(given, { maxModelLen: lengths.at(-1)! + 1 });
+  return withModels(config, say, async ({ engine, generator }, models) => {
+    const all: Perplexities = { cells: [], pooled: [] };
+    const cut = [];
+    for (const { name } of models) {
+      const model = generator.model(name);
+      cut.push({ model, windows: cutWindows(model, { given, prefixes, lengths }, say) });
+    }
+    // The same positions for all models.
+    const longest = Math.max(...cut.map(({ windows }) => windows.windows[0]!.length));
+    for (const { model, windows } of cut) {
+      const found = await perplexities(generator, model, windows, bin || Math.ceil(longest / 16), say);
+      all.cells.push(...found.cells);
+      all.pooled.push(...found.pooled);
+    }
+    return {
+      device: engine.device,
+      seed: 0,
+      disturbed: [],
+      cells: all.cells,
+      ratios: [],
+      more: { pooled: all.pooled },
+      table: perplexityTable(all),
+    };
+  });
+}
+
+async function measureAccuracy(given: QualityFlags, say: Say): Promise<Measured> {
+  const plan = {
+    items: readReferences(given.references),
+    beams: readWhole('beams', given),
+    maxTokens: readWhole('max-tokens', given, 0),
+    concurrencies: readList('concurrency', given.concurrency),
+    repetitions: readWhole('repetitions', given),
+  };
+  const maxRows = Math.max(64, plan.beams * plan.concurrencies.at(-1)!);
+  return withModels(readSettings(given, { maxRows }), say, async (running, models) => {
+    const served = models.map(({ name }) => running.generator.model(name));
+    const { cells, ratios, disturbed, answers } = await accuracies(running, served, plan, say);
+    const { device } = running.engine;
+    return { device, seed: 0, disturbed, cells, ratios, more: { answers }, table: accuracyTable(cells) };
+  });
+}
+
+async function measureLocality(given: QualityFlags, say: Say): Promise<Measured> {
+  const prefixes = readList('prefixes', given.prefixes);
+  const lengths = readList('lengths', given.lengths);
+  readWhole('windows', given);
+  const bins = { near: readWhole('near', given), parts: readWhole('parts', given), bin: readWhole('bin', given, 0) };
+  const config = readSettings(given, { maxModelLen: lengths.at(-1)! + 1 });
+  const described = await describeModels(config);
+  // Each alone: nothing but its own weights is in memory.
+  const looked = described.map(model => {
+    const text = model.directory === undefined ? { tokenizer: null, targetTokenizer: null } : openText(model.directory);
+    const { spec, defaults } = model.description;
+    return { ...model, windows: cutWindows({ ...model, spec, defaults, ...text }, { given, prefixes, lengths }, say) };
+  });
+  const { device, cells, cross } = localities(looked, deviceOptions(config), bins, say);
+  return { device, seed: 0, disturbed: [], cells, ratios: [], more: { cross }, table: localityTable(cells) };
+}
