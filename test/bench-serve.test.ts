@@ -9,6 +9,7 @@ import { type BenchmarkRecord, recordSchema } from '../bench/record.ts';
 import { flags, type ServeFlags } from '../bench/serve/flags.ts';
 import { type MockFlags, startMock } from '../bench/serve/mock-vllm.ts';
 import { serve } from '../bench/serve/serve.ts';
+import { RedllmError } from '../src/errors.ts';
 import { tinyConfigs, writeCheckpoint } from './fixtures/checkpoint.ts';
 import { type FakeServer, fakeServer } from './fixtures/fake-generator.ts';
 import { type RealServer, realServer } from './fixtures/real-server.ts';
@@ -174,6 +175,15 @@ describe('what is asked', () => {
     assert.equal(more(found).total_output_tokens, 12 * 2 * 6);
   });
 
+  it('may be usage with every chunk: the last is what counts', async () => {
+    const extra = { stream_options: { include_usage: true, continuous_usage_stats: true } };
+    for (const chat of [false, true]) {
+      const found = await recordOfMock({}, { chat, 'extra-body': JSON.stringify(extra) });
+      assert.deepEqual(more(found).output_lens, new Array(12).fill(6));
+      assert.equal(found.cells[0]!.figures.itl!.repetitions.length, 12 * 5);
+    }
+  });
+
   it('stays below a cap', async () => {
     const mock = await startMock({ 'first-ms': 5 });
     await record({ url: mock.url, 'max-concurrency': 3 });
@@ -199,6 +209,23 @@ describe('what goes wrong', () => {
     assert.deepEqual(more(found).errors_by_kind, { refused });
     assert.deepEqual(more(found).retry_after_s, new Array(refused).fill(2));
     assert.equal(more(found).completed + refused, 24);
+  });
+
+  it('takes a full queue of this server for a refusal, over HTTP and over its WebSocket', async () => {
+    fake.generator.failure = new RedllmError('queue_full', 'Too much waits.', { retryAfter: 3 });
+    fake.generator.failAfter = 0;
+    const given = { ...only, model: 'echo' };
+    const [http, socket] = [
+      await record({ url: fakeUrl, ...given }),
+      await record({ url: fakeUrl.replace('http', 'ws'), ...given }),
+    ];
+    fake.generator.failAfter = Number.POSITIVE_INFINITY;
+    for (const found of [http, socket]) {
+      assert.deepEqual(more(found).errors_by_kind, { refused: 24 });
+      assert.equal(more(found).errors[0], 'Too much waits.');
+      assert.equal(more(found).completed, 0);
+    }
+    assert.deepEqual(more(http).retry_after_s, new Array(24).fill(3));
   });
 
   const failing: [what: string, mock: Partial<MockFlags>, kind: string, said: RegExp][] = [
