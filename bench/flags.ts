@@ -12,11 +12,20 @@ export function readFlags<F extends Flags>(args: readonly string[], defaults: F)
       { type: typeof value === 'boolean' ? ('boolean' as const) : ('string' as const) },
     ]),
   );
-  const { values, positionals } = parseArgs({ args: [...args], options, strict: true, allowPositionals: true });
+  const { values, positionals } = parse();
   const flags = Object.fromEntries(
     Object.entries(defaults).map(([name, value]) => [name, values[name] === undefined ? value : read(name)]),
   );
   return { flags: flags as F, paths: positionals };
+
+  /** Node's own errors are faults of a program; these are of whoever typed. */
+  function parse() {
+    try {
+      return parseArgs({ args: [...args], options, strict: true, allowPositionals: true });
+    } catch (error) {
+      throw new Error((error as Error).message);
+    }
+  }
 
   function read(name: string): string | number | boolean {
     const given = values[name]!;
