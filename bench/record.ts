@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { paperRatio } from './figure9.ts';
-import { faultsOf } from './serve/follows.ts';
+import { type Fault, faultsOf } from './serve/follows.ts';
 import { quantile } from './statistics.ts';
 
 /** Repetitions of one measurement in one unit, and what follows from them: median and quartiles. */
@@ -86,35 +86,9 @@ export const recordSchema = z
     more: z.record(z.string(), z.unknown()).optional(),
   })
   .superRefine((record, context) => {
-    if (record.benchmark === 'serve')
-      for (const fault of faultsOf(record)) context.addIssue({ code: 'custom', ...fault });
-    const refuse = (path: (string | number)[], message: string) => context.addIssue({ code: 'custom', path, message });
-    const places = new Set<string>();
-    record.cells.forEach((cell, i) => {
-      const place = placeOf(cell);
-      if (places.has(place)) refuse(['cells', i, 'labels'], 'are those of another cell, too');
-      places.add(place);
-    });
-    record.ratios.forEach((found, i) => {
-      const above = cellOf(record.cells, found, found.above);
-      const below = cellOf(record.cells, found, found.below);
-      if (above === undefined) refuse(['ratios', i, 'above'], `names no single cell with ${found.metric}`);
-      if (below === undefined) refuse(['ratios', i, 'below'], `names no single cell with ${found.metric}`);
-      if (above === undefined || below === undefined) return;
-      for (const label of differingLabels(above, below))
-        refuse(['ratios', i, 'labels', label], 'differs between the two cells');
-      const figures = [above.figures[found.metric]!, below.figures[found.metric]!] as const;
-      if (figures[0].unit !== figures[1].unit) refuse(['ratios', i, 'metric'], 'has two units');
-      const { repetitions } = ratio(...figures);
-      if (found.paper !== undefined && found.paper !== paperRatio(found))
-        refuse(['ratios', i, 'paper'], `is not what the paper has (${paperRatio(found) ?? 'nothing'})`);
-      if (found.figure.unit !== 'ratio') refuse(['ratios', i, 'figure', 'unit'], 'is not ratio');
-      if (!isDeepStrictEqual(found.figure.repetitions, repetitions))
-        refuse(
-          ['ratios', i, 'figure', 'repetitions'],
-          `are not the quotients of the cells' (${repetitions.join(', ')})`,
-        );
-    });
+    const faults = [...cellFaults(record.cells), ...ratioFaults(record)];
+    if (record.benchmark === 'serve') faults.push(...faultsOf(record));
+    for (const fault of faults) context.addIssue({ code: 'custom', ...fault });
   });
 
 export type Figure = z.infer<typeof figureSchema>;
@@ -138,6 +112,35 @@ export function cellOf(cells: readonly Cell[], ratio: Omit<Ratio, 'figure'>, mod
       Object.entries(ratio.labels).every(([name, value]) => cell.labels[name] === value),
   );
   return fitting.length === 1 ? fitting[0] : undefined;
+}
+
+function cellFaults(cells: readonly Cell[]): Fault[] {
+  const places = cells.map(placeOf);
+  return places.flatMap((place, i) =>
+    places.indexOf(place) < i ? [{ path: ['cells', i, 'labels'], message: 'are those of another cell, too' }] : [],
+  );
+}
+
+function ratioFaults({ cells, ratios }: { cells: readonly Cell[]; ratios: readonly Ratio[] }): Fault[] {
+  const faults: Fault[] = [];
+  for (const [i, found] of ratios.entries()) {
+    const refuse = (path: string[], message: string) => faults.push({ path: ['ratios', i, ...path], message });
+    const { metric, paper } = found;
+    if (paper !== undefined && paper !== paperRatio(found))
+      refuse(['paper'], `is not what the paper has (${paperRatio(found) ?? 'nothing'})`);
+    const [above, below] = [cellOf(cells, found, found.above), cellOf(cells, found, found.below)];
+    if (above === undefined) refuse(['above'], `names no single cell with ${metric}`);
+    if (below === undefined) refuse(['below'], `names no single cell with ${metric}`);
+    if (above === undefined || below === undefined) continue;
+    for (const label of differingLabels(above, below)) refuse(['labels', label], 'differs between the two cells');
+    const figures = [above.figures[metric]!, below.figures[metric]!] as const;
+    if (figures[0].unit !== figures[1].unit) refuse(['metric'], 'has two units');
+    const { unit, repetitions } = ratio(...figures);
+    if (found.figure.unit !== unit) refuse(['figure', 'unit'], `is not ${unit}`);
+    if (!isDeepStrictEqual(found.figure.repetitions, repetitions))
+      refuse(['figure', 'repetitions'], `are not the quotients of the cells' (${repetitions.join(', ')})`);
+  }
+  return faults;
 }
 
 /** Labels by which two cells are no pair: models are compared, and may be of two sizes; all else is equal. */

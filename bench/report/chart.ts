@@ -160,8 +160,9 @@ function unique<T>(values: readonly T[]): T[] {
   return [...new Set(values)];
 }
 
-/** By logarithm where small values would lie on the axis otherwise. */
-export function axisKind(points: readonly Pick<Point, 'y'>[]): 'linear' | 'log10' {
-  const values = points.map(({ y }) => Number(y)).filter(value => value > 0);
-  return values.length === points.length && Math.max(...values) > 25 * Math.min(...values) ? 'log10' : 'linear';
+/** By logarithm where small values would lie on the axis otherwise, and nothing is zero. */
+export function axisKind(points: readonly Pick<Point, 'y' | 'low'>[]): 'linear' | 'log10' {
+  const values = points.map(({ y }) => Number(y));
+  const positive = values.every(value => value > 0) && points.every(({ low = 1 }) => low > 0);
+  return positive && Math.max(...values) > 25 * Math.min(...values) ? 'log10' : 'linear';
 }

@@ -47,6 +47,10 @@ interface Lettered {
 /** @returns one `svg` element   @throws Error with the plot's name, where vega warns of anything or draws nothing somewhere */
 export async function draw(plot: Plot): Promise<string> {
   const said: unknown[] = [];
+  // Vega leaves such points out without a word.
+  for (const point of plot.points)
+    if (Object.values(point).some(value => typeof value === 'number' && !Number.isFinite(value)))
+      said.push(`${JSON.stringify(point)} is nowhere`);
   const quiet = vega.logger(vega.Warn);
   quiet.warn = quiet.error = (...words) => {
     said.push(...words);
