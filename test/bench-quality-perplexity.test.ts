@@ -123,7 +123,9 @@ describe('perplexity', () => {
     const measured = (await quality.run(given, [], () => {}))!;
     const path = join(directory, 'out.json');
     writeRecord(path, recordOf('quality', { started: new Date(), flags: given, measured }));
-    assert.equal(readRecord(path).cells.length, measured.cells.length);
+    const { cells, more } = readRecord(path);
+    assert.equal(cells.length, measured.cells.length);
+    assert.match((more!.text as { sha256: string }).sha256, /^[0-9a-f]{64}$/);
   });
 });
 

@@ -9,7 +9,7 @@ import { localities, localityTable } from './locality.ts';
 import { withModels } from './models.ts';
 import { type Perplexities, perplexities, perplexityTable } from './perplexity.ts';
 import { readReferences } from './references.ts';
-import { cutWindows } from './windows.ts';
+import { cutWindows, fingerprint } from './windows.ts';
 
 type Say = (line: string) => void;
 
@@ -52,7 +52,7 @@ async function measurePerplexity(given: QualityFlags, say: Say): Promise<Measure
       disturbed: [],
       cells: all.cells,
       ratios: [],
-      more: { pooled: all.pooled },
+      more: { text: textOf(given), pooled: all.pooled },
       table: perplexityTable(all),
     };
   });
@@ -71,7 +71,15 @@ async function measureAccuracy(given: QualityFlags, say: Say): Promise<Measured>
     const served = models.map(({ name }) => running.generator.model(name));
     const { cells, ratios, disturbed, answers } = await accuracies(running, served, plan, say);
     const { device } = running.engine;
-    return { device, seed: 0, disturbed, cells, ratios, more: { answers }, table: accuracyTable(cells) };
+    return {
+      device,
+      seed: 0,
+      disturbed,
+      cells,
+      ratios,
+      more: { references: fingerprint('references', given.references), answers },
+      table: accuracyTable(cells),
+    };
   });
 }
 
@@ -89,5 +97,17 @@ async function measureLocality(given: QualityFlags, say: Say): Promise<Measured>
     return { ...model, windows: cutWindows({ ...model, spec, defaults, ...text }, { given, prefixes, lengths }, say) };
   });
   const { device, cells, cross } = localities(looked, deviceOptions(config), bins, say);
-  return { device, seed: 0, disturbed: [], cells, ratios: [], more: { cross }, table: localityTable(cells) };
+  return {
+    device,
+    seed: 0,
+    disturbed: [],
+    cells,
+    ratios: [],
+    more: { text: textOf(given), cross },
+    table: localityTable(cells),
+  };
+}
+
+function textOf(given: QualityFlags) {
+  return given.text === '' ? fingerprint('tokens', given.tokens) : fingerprint('text', given.text);
 }

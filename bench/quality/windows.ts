@@ -1,4 +1,5 @@
 /** Given text as a model reads it, cut into windows: a prefix, and what follows it. */
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { ServedModel } from '../../src/served-model.ts';
 import type { QualityFlags } from './flags.ts';
@@ -100,4 +101,9 @@ export function readFile(flag: string, path: string): string {
   } catch (error) {
     throw new Error(`--${flag} ${path} cannot be read: ${(error as Error).message}`);
   }
+}
+
+/** What a record says of a file that was read: a name says little. */
+export function fingerprint(flag: string, path: string): { readonly sha256: string } {
+  return { sha256: createHash('sha256').update(readFile(flag, path)).digest('hex') };
 }
