@@ -17,6 +17,7 @@ using cublaslt::Descriptor;
 
 constexpr int64_t kLibraryBytes = int64_t{32} << 20;  // of workspace: what NVIDIA recommends for compute capability 9.0
 constexpr int kCandidates = 8;
+constexpr int64_t kTileRows = 128;  // of most algorithms' tiles: a slice of rows fills them
 // Numbers of rows for which algorithms are asked for, since one that suits many leaves a device idle with few. The first of kFirst's that
 // passes its trial serves; for the other numbers one is taken that gives the same bits, if there is one.
 constexpr int64_t kNominalRows[] = {128, 512, 2048, 8192};
@@ -260,8 +261,9 @@ bool library_product(Context* context, const Product& p, char* workspace, int64_
   Plan* plan = product.find(p.weight_rows, p.k, DType::f32);
   if (plan == nullptr || !plan->serves) return false;
   float* sums = reinterpret_cast<float*>(workspace + kLibraryBytes);
-  const int64_t step = (workspace_bytes - kLibraryBytes) / (p.weight_rows * static_cast<int64_t>(sizeof(float)));
+  int64_t step = (workspace_bytes - kLibraryBytes) / (p.weight_rows * static_cast<int64_t>(sizeof(float)));
   if (step < 1) return false;
+  if (step > kTileRows) step -= step % kTileRows;
   for (int64_t row = 0; row < p.rows; row += step) {
     const int64_t rows = std::min(step, p.rows - row);
     const char* x = static_cast<const char*>(p.x) + row * p.k * 2;
