@@ -1,5 +1,5 @@
 // Attention against the naive loop, and the two promises of ops.h bit for bit: company and split.
-#include "attention_case.h"
+#include "attention_random.h"
 
 using namespace redllm;
 using namespace redllm::test;

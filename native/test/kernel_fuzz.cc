@@ -11,12 +11,12 @@
 #include <sstream>
 #include <string>
 
-#include "attention_case.h"
+#include "attention_random.h"
 #include "embed_case.h"
 #include "matmul_case.h"
 #include "norm_case.h"
 #include "page_copy_case.h"
-#include "sample_case.h"
+#include "sample_random.h"
 
 using namespace redllm;
 using namespace redllm::test;

@@ -1,6 +1,6 @@
 // Rows as models give them: large vocabularies, a few tokens far above the rest or none at all, many biases, long lists. Filters that
 // read a part of a row only must find in it what a sort of the whole finds.
-#include "sample_case.h"
+#include "sample_random.h"
 
 using namespace redllm;
 using namespace redllm::test;

@@ -1,5 +1,5 @@
 // The sampler against the numbered steps in double, against itself, and against the distribution it should draw from.
-#include "sample_case.h"
+#include "sample_random.h"
 
 using namespace redllm;
 using namespace redllm::test;
