@@ -290,7 +290,8 @@ struct SampleArgs {
 
 // ---- the table ----------------------------------------------------------------------------------------------------------
 
-// `bytes` bytes between host memory and the backend's. Both sides are aligned to 4 bytes, and so is the count.
+// `bytes` bytes between host memory and the backend's. Both sides are aligned to 4 bytes, and so is the count. Those of one call are written
+// in any order, so none overlaps another.
 struct Piece {
   void* to;
   const void* from;
