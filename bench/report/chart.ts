@@ -16,11 +16,11 @@ const fixed: Readonly<Record<string, number>> = { RedLLM: 0, DecLLM: 1, 'DecLLM+
 /** One of each to a slot. Colours are the style sheet's, for light and dark; what lies on top is smaller, and its line has gaps. */
 const colours = [...[1, 2, 3, 4, 5, 6].map(i => `var(--series-${i})`), 'var(--ink-soft)'];
 const shapes = ['circle', 'square', 'triangle-up', 'diamond', 'cross', 'triangle-down', 'diamond'];
-const sizes = [60, 75, 35, 45, 45, 45, 60];
+const sizes = [85, 65, 35, 45, 45, 45, 60];
 const dashes = [
   [1, 0],
-  [1, 0],
-  [6, 4],
+  [10, 3],
+  [5, 5],
   [2, 3],
   [8, 3],
   [4, 2],
@@ -89,7 +89,8 @@ function seriesChannels(points: readonly Point[], title: string) {
   const free = [0, 1, 2, 3, 4, 5].filter(slot => !domain.some(name => fixed[name] === slot));
   const slots = domain.map(name => (name.endsWith(', the paper') ? paperSlot : (fixed[name] ?? free.shift() ?? 5)));
   // Equal legends become one.
-  const legend = domain.length > 1 ? { title, orient: 'top', direction: 'horizontal', symbolOpacity: 1 } : null;
+  const look = { orient: 'top', direction: 'horizontal', symbolOpacity: 1, symbolStrokeWidth: 0 };
+  const legend = domain.length > 1 ? { title, ...look } : null;
   const channel = (values: readonly unknown[]) => ({
     field: 'series',
     type: 'nominal',

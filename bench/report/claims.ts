@@ -144,7 +144,8 @@ function weights(records: readonly Stored[]): Found | null {
 /** Perplexity of both architectures, at the least and the greatest length of each prefix. */
 function extrapolation(records: readonly Stored[]): Found | null {
   const cells = cellsOf(records, 'quality', 'perplexity').filter(
-    ({ labels }) => typeof labels.length === 'number' && labels.position === undefined,
+    ({ labels: { model, length, position } }) =>
+      typeof length === 'number' && position === undefined && /^(red|dec)llm/i.test(String(model)),
   );
   const families = new Set(cells.map(({ labels }) => familyOf(String(labels.model))));
   if (!families.has('RedLLM') || !families.has('DecLLM')) return null;
@@ -156,16 +157,19 @@ function extrapolation(records: readonly Stored[]): Found | null {
     return [sorted[0]!, sorted.at(-1)!] as const;
   });
   return {
-    measured: ends.flatMap(([short, long]): Piece[] => [
-      `${placeText(
-        short.labels,
-        labelNames([short]).filter(name => name !== 'length'),
-      )}: perplexity `,
-      { kind: 'measured', metric: 'perplexity', figure: short.figures.perplexity! },
-      ` at ${short.labels.length} tokens, `,
-      { kind: 'measured', metric: 'perplexity', figure: long.figures.perplexity! },
-      ` at ${long.labels.length} (${machineOf(short.stored.record)}${short.stored.record.disturbed.length > 0 ? '; disturbed' : ''}).\n`,
-    ]),
+    measured: [
+      "Of checkpoints with other weights than the paper's:\n",
+      ...ends.flatMap(([short, long]): Piece[] => [
+        `${placeText(
+          short.labels,
+          labelNames([short]).filter(name => name !== 'length'),
+        )}: perplexity `,
+        { kind: 'measured', metric: 'perplexity', figure: short.figures.perplexity! },
+        ` at ${short.labels.length} tokens, `,
+        { kind: 'measured', metric: 'perplexity', figure: long.figures.perplexity! },
+        ` at ${long.labels.length} (${machineOf(short.stored.record)}${short.stored.record.disturbed.length > 0 ? '; disturbed' : ''}).\n`,
+      ]),
+    ],
     where: [...whereCells(ends.flat(), 'perplexity'), { kind: 'reference', text: 'Quality', to: 'quality' }],
   };
 }

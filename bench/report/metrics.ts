@@ -35,6 +35,8 @@ const known: Readonly<Record<string, [title: string, better: Metric['better']]>>
   refused: ['refused', 'lower'],
   late: ['the client late', 'lower'],
   perplexity: ['perplexity', 'lower'],
+  near: ['attention to the tokens just behind', null],
+  seconds_per_item: ['time per answer', 'lower'],
   exact_match: ['exact match', 'higher'],
   edit_distance: ['edit distance', 'lower'],
   bleu: ['BLEU', 'higher'],

@@ -20,7 +20,8 @@ export function withRatios(readme: string, records: readonly Stored[]): string |
 }
 
 function ratioBlock(records: readonly Stored[]): string {
-  const summaries = summarise(ratiosOf(records)).filter(
+  const architectures = records.filter(({ record }) => record.benchmark === 'arch');
+  const summaries = summarise(ratiosOf(architectures)).filter(
     ({ pair, metric }) => pair === 'RedLLM / DecLLM' && shownMetrics.includes(metric),
   );
   if (summaries.length === 0) return 'No ratio has been measured yet.';
