@@ -11,6 +11,7 @@ type AnyCommand = Command<Flags>;
 
 /** Loaded when asked for: none pays for what another needs. */
 const commands: Record<string, () => Promise<AnyCommand>> = {
+  arch: async () => (await import('./arch/arch.ts')).arch,
   serve: async () => (await import('./serve/serve.ts')).serve,
   quality: async () => (await import('./quality/quality.ts')).quality,
   report: async () => (await import('./report/report.ts')).report,

@@ -13,6 +13,7 @@
 #include "cpu/backend.h"
 #include "cpu/isa.h"
 #include "device_library.h"
+#include "measure.h"
 #include "model.h"
 #include "value.h"
 
@@ -130,7 +131,8 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
          InstanceMethod<&ModelObject::reserve_pages>("reservePages"), InstanceMethod<&ModelObject::bind>("bind"),
          InstanceMethod<&ModelObject::launch>("launch"), InstanceMethod<&ModelObject::collect>("collect"),
          InstanceMethod<&ModelObject::keep>("keep"), InstanceMethod<&ModelObject::probe>("probe"),
-         InstanceMethod<&ModelObject::read>("read"), InstanceMethod<&ModelObject::free>("free")});
+         InstanceMethod<&ModelObject::read>("read"), InstanceMethod<&ModelObject::counters>("counters"),
+         InstanceMethod<&ModelObject::free>("free")});
   }
 
   explicit ModelObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ModelObject>(info) {
@@ -226,6 +228,14 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
     return array;
   }
 
+  Napi::Value counters(const Napi::CallbackInfo& info) {
+    const Counters& counters = model(info).transformer().counters();
+    Napi::Object result = Napi::Object::New(info.Env());
+    result["products"] = Napi::Number::New(info.Env(), static_cast<double>(counters.products));
+    result["attention"] = Napi::Number::New(info.Env(), static_cast<double>(counters.attention));
+    return result;
+  }
+
   void free(const Napi::CallbackInfo&) {
     model_.reset();
     arrays_.Reset();
@@ -250,7 +260,8 @@ class RuntimeObject : public Napi::ObjectWrap<RuntimeObject> {
         {InstanceAccessor<&RuntimeObject::device>("device"), InstanceAccessor<&RuntimeObject::threads>("threads"),
          InstanceAccessor<&RuntimeObject::asynchronous>("asynchronous"), InstanceAccessor<&RuntimeObject::note>("note"),
          InstanceMethod<&RuntimeObject::footprint>("footprint"), InstanceMethod<&RuntimeObject::load>("load"),
-         InstanceMethod<&RuntimeObject::memory>("memory"), InstanceMethod<&RuntimeObject::free>("free")});
+         InstanceMethod<&RuntimeObject::memory>("memory"), InstanceMethod<&RuntimeObject::measure>("measure"),
+         InstanceMethod<&RuntimeObject::free>("free")});
   }
 
   explicit RuntimeObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<RuntimeObject>(info) {
@@ -328,6 +339,22 @@ class RuntimeObject : public Napi::ObjectWrap<RuntimeObject> {
       Napi::Object result = Napi::Object::New(info.Env());
       result["free"] = Napi::Number::New(info.Env(), static_cast<double>(free));
       result["total"] = Napi::Number::New(info.Env(), static_cast<double>(total));
+      return Napi::Value(result);
+    });
+  }
+
+  Napi::Value measure(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&] {
+      const redllm::Value sizes = to_value(info[1]);
+      auto number = [&](const char* key) { return static_cast<int64_t>(sizes.num(key)); };
+      Backend& from = *backend(info);
+      Rates rates =
+          redllm::measure(from, compute_type(info[0]),
+                          {static_cast<uint64_t>(number("bytes")), number("rows"), number("width"), number("times")});
+      check(from);
+      Napi::Object result = Napi::Object::New(info.Env());
+      result["bytesPerSecond"] = Napi::Number::New(info.Env(), rates.bytes_per_second);
+      result["flopPerSecond"] = Napi::Number::New(info.Env(), rates.flop_per_second);
       return Napi::Value(result);
     });
   }

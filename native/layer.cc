@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 namespace redllm {
@@ -132,9 +133,17 @@ void Layers::add_keys(AppendArgs& append, const AttentionSpec& spec, const Atten
 void Layers::attend(const Pass& pass, const AttentionSpec& spec, const AttentionWeights& weights, Tensor query,
                     const Keys& keys, bool self, Tensor out) {
   Mask mask{{}, pass.source_left, pass.source_right};
-  if (self)
-    mask = *std::find_if(pass.masks->begin(), pass.masks->end(),
-                         [&](const Mask& each) { return each.window == window_of(spec); });
+  // Queries times keys, and probabilities times values.
+  const uint64_t pair_work = 2 * static_cast<uint64_t>(spec.heads) * spec.head_dim;
+  if (self) {
+    auto found = std::find_if(pass.masks->begin(), pass.masks->end(),
+                              [&](const Mask& each) { return each.window == window_of(spec); });
+    mask = *found;
+    work_.self.resize(pass.masks->size());
+    work_.self[found - pass.masks->begin()] += pair_work;
+  } else {
+    work_.cross += pair_work;
+  }
   AttentionArgs args{};
   args.heads = spec.heads;
   args.head_dim = spec.head_dim;
@@ -227,6 +236,7 @@ void Layers::close(Pass& pass, const LinearWeights& last, Tensor inner, const Re
 
 void Layers::product(int64_t decode, const LinearWeights& linear, Tensor x, Tensor out, Activation activation,
                      float scale, bool accumulate) {
+  work_.products += static_cast<uint64_t>(x.rows) * linear.weight.n * linear.weight.k;
   auto run = [&](RowKind kind, int64_t first, int64_t rows) {
     if (rows == 0) return;
     ops_.matmul(context_, {kind, x.slice(first, rows), linear.weight, linear.bias, activation, scale, accumulate,
@@ -234,6 +244,10 @@ void Layers::product(int64_t decode, const LinearWeights& linear, Tensor x, Tens
   };
   run(RowKind::decode, 0, decode);
   run(RowKind::prefill, decode, x.rows - decode);
+}
+
+Work Layers::take_work() {
+  return std::exchange(work_, {});
 }
 
 void Layers::norm(const NormWeights& norm, Tensor x, Tensor out, Tensor copy, bool accumulate) {

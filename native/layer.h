@@ -12,6 +12,7 @@
 #include "plan.h"
 #include "spec.h"
 #include "weights.h"
+#include "work.h"
 
 namespace redllm {
 
@@ -39,6 +40,9 @@ class Layers {
                bool accumulate);
   void norm(const NormWeights& norm, Tensor x, Tensor out, Tensor copy, bool accumulate);
 
+  // What was computed since the last call.
+  Work take_work();
+
  private:
   Tensor input_of(Pass& pass, const NormWeights& pre);
   AppendArgs project(Pass& pass, const AttentionSpec& spec, const ResidualWeights<AttentionWeights>& weights);
@@ -59,6 +63,7 @@ class Layers {
 
   // Widths are the greatest of both stacks; a pass takes views of its own shape.
   Tensor input_, heads_, query_, mixed_, inner_, output_;
+  Work work_;
 };
 
 // A view of the first rows of scratch, in another shape.

@@ -20,6 +20,7 @@ struct Mask {
   Window window;
   const int32_t* left = nullptr;  // [tokens] a query sees keys left <= k < right
   const int32_t* right = nullptr;
+  uint64_t pairs = 0;  // of a query and a key that it sees, over all tokens
 };
 
 inline Window window_of(const AttentionSpec& spec) {

@@ -31,7 +31,8 @@ struct Pass {
   const int32_t* source_left = nullptr;   // [tokens] zeros
   const int32_t* source_right = nullptr;  // [tokens] number of the source's keys
   const std::vector<Mask>* masks = nullptr;
-  Probe* probe = nullptr;  // looks at the attention of every layer; null: nobody does
+  uint64_t source_pairs = 0;  // of a query and a key of its source
+  Probe* probe = nullptr;     // looks at the attention of every layer; null: nobody does
 
   Tensor x;             // f32 [tokens, width] the residual stream
   bool copied = false;  // the layers' input scratch holds x in the compute type

@@ -38,7 +38,15 @@ void TokenArrays::send(StepArrays& arrays, int64_t count) {
   for (const StepArray<int32_t>* array : {&index, &position, &sequence, &in_page}) arrays.send(*array, count);
   for (const StepArray<int32_t>& array : page) arrays.send(array, count);
   for (size_t i = 0; i < narrowed.size(); ++i)
-    masks[i] = {narrowed[i].window, arrays.send(narrowed[i].left, count), arrays.send(narrowed[i].right, count)};
+    masks[i] = {narrowed[i].window, arrays.send(narrowed[i].left, count), arrays.send(narrowed[i].right, count),
+                pairs(i, 0, count)};
+}
+
+uint64_t TokenArrays::pairs(size_t window, int64_t begin, int64_t count) const {
+  const int32_t *left = narrowed[window].left.host + begin, *right = narrowed[window].right.host + begin;
+  uint64_t sum = 0;
+  for (int64_t t = 0; t < count; ++t) sum += static_cast<uint32_t>(std::max(0, right[t] - left[t]));
+  return sum;
 }
 
 // ---- sources --------------------------------------------------------------------------------------------------------------
@@ -79,7 +87,11 @@ void SourceInputs::fill(const Plan& plan, int32_t vocabulary, int32_t pool_pages
   for (SourceRun& run : runs_) {
     int64_t begin = run.tokens - plan.sourceTokens;
     run.tokens = ids + begin;
-    for (const Mask& mask : tokens_.masks) run.masks.push_back({mask.window, mask.left + begin, mask.right + begin});
+    for (size_t i = 0; i < tokens_.masks.size(); ++i) {
+      const Mask& mask = tokens_.masks[i];
+      run.masks.push_back(
+          {mask.window, mask.left + begin, mask.right + begin, tokens_.pairs(i, begin, run.pass.tokens)});
+    }
     run.pass.masks = &run.masks;
   }
 }
@@ -201,6 +213,7 @@ void RowInputs::fill_row(const Plan& plan, int32_t row, int32_t vocabulary, int3
   }
   pass_.max_keys = std::max({pass_.max_keys, index + length, plan.rowPrefix[row]});
   pass_.max_source_keys = std::max(pass_.max_source_keys, plan.rowSourceLength[row]);
+  pass_.source_pairs += static_cast<uint64_t>(length) * static_cast<uint64_t>(plan.rowSourceLength[row]);
   const int32_t* page_start = plan.rowPageStart + row * groups_;
   for (int32_t group = 0; group < groups_; ++group) {
     int32_t keys = group < self_groups_ ? index + length : plan.rowSourceLength[row];

@@ -25,6 +25,8 @@ struct TokenArrays {
   void set(int64_t t, int32_t key_index, int32_t key_position, int32_t right);
   // Sends all, `count` entries each, and points `masks` at them.
   void send(StepArrays& arrays, int64_t count);
+  // Of a query among tokens [begin, begin + count) and a key that it sees, under one of the windows.
+  uint64_t pairs(size_t window, int64_t begin, int64_t count) const;
 
   struct Narrowed {
     Window window;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <utility>
 
 namespace redllm {
 namespace {
@@ -145,19 +146,30 @@ void Transformer::run_rows(int32_t padded, int32_t samples) {
   // What a launch's shape follows from, and no more: these are the run's key.
   pass.max_keys = std::min(key_bucket(pass.max_keys), limits_.max_target);
   pass.max_source_keys = std::min(key_bucket(pass.max_source_keys), limits_.max_source);
-  if (padded > 0) {
-    // A number of each part's values, so that no two shapes have one key.
-    uint64_t key = static_cast<uint64_t>(padded);
-    key = key * (static_cast<uint64_t>(limits_.samples) + 1) + static_cast<uint64_t>(samples);
-    key = key * (static_cast<uint64_t>(limits_.max_target) + 1) + static_cast<uint64_t>(pass.max_keys);
-    key = key * (static_cast<uint64_t>(limits_.max_source) + 1) + static_cast<uint64_t>(pass.max_source_keys);
-    if (ops_.begin_run(context_, reinterpret_cast<uintptr_t>(this), key)) return;
+  // A number of each part's values, so that no two shapes have one key.
+  uint64_t key = static_cast<uint64_t>(padded);
+  key = key * (static_cast<uint64_t>(limits_.samples) + 1) + static_cast<uint64_t>(samples);
+  key = key * (static_cast<uint64_t>(limits_.max_target) + 1) + static_cast<uint64_t>(pass.max_keys);
+  key = key * (static_cast<uint64_t>(limits_.max_source) + 1) + static_cast<uint64_t>(pass.max_source_keys);
+  if (padded > 0 && ops_.begin_run(context_, reinterpret_cast<uintptr_t>(this), key)) {
+    count(recorded_.at(key), pass);
+    return;
   }
+  Work work;
   do {
     Pass attempt = pass;
     decode(attempt);
     if (samples > 0) sample(attempt.tokens, samples);
+    work = layers_.take_work();
   } while (padded > 0 && !ops_.end_run(context_));
+  count(work, pass);
+  if (padded > 0) recorded_[key] = std::move(work);
+}
+
+void Transformer::count(const Work& work, const Pass& pass) {
+  counters_.products += work.products;
+  for (size_t i = 0; i < work.self.size(); ++i) counters_.attention += work.self[i] * (*pass.masks)[i].pairs;
+  counters_.attention += work.cross * pass.source_pairs;
 }
 
 // ---- encoder --------------------------------------------------------------------------------------------------------------
@@ -173,6 +185,7 @@ void Transformer::encode(SourceRun& run) {
     layers_.self_attention(pass, spec.layers[i].self, weights.layers[i].self, run.keys);
     layers_.feed_forward(pass, spec.layers[i].feed_forward, weights.layers[i].feed_forward);
   }
+  count(layers_.take_work(), pass);
   if (run.last_layer < static_cast<int32_t>(spec.layers.size())) return;
 
   Tensor final = encoder_final_.slice(run.state, pass.tokens);
@@ -195,6 +208,7 @@ void Transformer::fill_cross_pages(const SourceRun& run) {
     layers_.append_source(spec_.decoder.layers[i].cross->block, weights_.decoder.layers[i].cross.block,
                           encoder_final_.slice(run.state, run.pass.tokens), run.pass.position, keys);
   }
+  count(layers_.take_work(), run.pass);
 }
 
 // ---- decoder --------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -17,6 +18,7 @@
 #include "step_inputs.h"
 #include "step_results.h"
 #include "weights.h"
+#include "work.h"
 
 namespace redllm {
 
@@ -37,6 +39,9 @@ class Transformer {
   // Waits for the oldest launch not yet collected and writes its samples to the plan's out arrays.
   void collect(const Plan& plan);
 
+  // What all launches so far came to.
+  const Counters& counters() const { return counters_; }
+
   // While on, the last collected step's logits [samples, vocabulary] and encoder states [source tokens, width] can be read.
   void keep(bool on);
   const std::vector<float>& kept_logits() const { return results_.kept_logits(); }
@@ -55,6 +60,7 @@ class Transformer {
   void run_rows(int32_t padded, int32_t samples);
   void decode(Pass& pass);
   void sample(int32_t tokens, int32_t count);
+  void count(const Work& work, const Pass& pass);
   void check_device() const;
 
   const ModelSpec& spec_;
@@ -85,6 +91,8 @@ class Transformer {
   StepResults results_;
   Probe probe_;
   bool keep_ = false;
+  Counters counters_;
+  std::map<uint64_t, Work> recorded_;  // by key of the run: a replay calls no op
 };
 
 }  // namespace redllm

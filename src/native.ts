@@ -75,8 +75,39 @@ export interface NativeModel {
    * heads, bins].
    */
   read(what: 'logits' | 'encoder' | 'self' | 'cross'): Float32Array;
+  /** What all launches so far came to. */
+  counters(): MultiplyAdds;
   /** Releases everything; any call after it throws. */
   free(): void;
+}
+
+/**
+ * Multiply-adds, counted where native code calls its ops. An embedding that is looked up, norms, rotations and sampling are not in
+ * them; rows that only fill a device's launch up are.
+ */
+export interface MultiplyAdds {
+  /** Of products with weights. */
+  readonly products: number;
+  /** Of queries with the keys that they see, and of probabilities with their values. */
+  readonly attention: number;
+}
+
+/** What is measured, and for how long. */
+export interface MeasureSizes {
+  /** Of memory; more than any cache holds. */
+  readonly bytes: number;
+  /** Of the left side of a product whose weight is [width, width]. */
+  readonly rows: number;
+  readonly width: number;
+  /** One after the other, timed together. */
+  readonly times: number;
+}
+
+export interface MachineRates {
+  /** The CPU's: read by all threads; a device's: read and written by a copy. */
+  readonly bytesPerSecond: number;
+  /** Of a product in the compute type. */
+  readonly flopPerSecond: number;
 }
 
 export interface NativeRuntime {
@@ -91,6 +122,8 @@ export interface NativeRuntime {
   memory(): { readonly free: number; readonly total: number };
   footprint(spec: ModelSpec, compute: ComputeType): ModelFootprint;
   load(spec: ModelSpec, compute: ComputeType, weights: WeightSource, limits: StepLimits): NativeModel;
+  /** What the machine can do at most, for benchmarks. Takes memory for it and gives it back. */
+  measure(compute: ComputeType, sizes: MeasureSizes): MachineRates;
   free(): void;
 }
 

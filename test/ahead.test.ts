@@ -40,6 +40,10 @@ class AheadRuntime implements NativeRuntime {
     return this.#inner.footprint(...parts);
   }
 
+  measure(...parts: Parameters<NativeRuntime['measure']>) {
+    return this.#inner.measure(...parts);
+  }
+
   load(...parts: Parameters<NativeRuntime['load']>): NativeModel {
     const model = this.#inner.load(...parts);
     return {
@@ -49,6 +53,7 @@ class AheadRuntime implements NativeRuntime {
       keep: on => model.keep(on),
       probe: bins => model.probe(bins),
       read: what => model.read(what),
+      counters: () => model.counters(),
       free: () => model.free(),
       launch: () => {
         if (this.#underWay++ > 0) this.launchesAhead++;

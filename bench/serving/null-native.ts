@@ -2,7 +2,15 @@
 import { performance } from 'node:perf_hooks';
 import { COUNT } from '../../src/engine/plan.ts';
 import type { ModelSpec } from '../../src/models/spec.ts';
-import type { ModelFootprint, NativeModel, NativeRuntime, PageGroup, PlanArrays } from '../../src/native.ts';
+import type {
+  MachineRates,
+  ModelFootprint,
+  MultiplyAdds,
+  NativeModel,
+  NativeRuntime,
+  PageGroup,
+  PlanArrays,
+} from '../../src/native.ts';
 
 export const nullPageTokens = 16;
 /** No memory is taken: this only turns kvMemory into a number of pages. */
@@ -35,6 +43,10 @@ export class NullRuntime implements NativeRuntime {
 
   load(): NativeModel {
     return this.model;
+  }
+
+  measure(): MachineRates {
+    return { bytesPerSecond: 1, flopPerSecond: 1 };
   }
 
   free(): void {}
@@ -83,6 +95,10 @@ export class NullModel implements NativeModel {
 
   read(): Float32Array {
     return new Float32Array(0);
+  }
+
+  counters(): MultiplyAdds {
+    return { products: 0, attention: 0 };
   }
 
   free(): void {}

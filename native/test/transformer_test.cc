@@ -56,18 +56,35 @@ const std::vector<float>& expected_logits(bool encoder, DType compute) {
   return logits;
 }
 
+// What run() comes to: 33 source tokens, 37 of a prompt and 5 more, with samples after the prompt and after each of these.
+void check_counters(const Counters& counters, bool encoder) {
+  const uint64_t width = kSmall.width, heads = 32, layers = kSmall.layers, source = encoder ? 33 : 0, target = 37 + 5;
+  const uint64_t self = 4 * width * heads, feed_forward = 3 * width * kSmall.inner;
+  uint64_t products = layers * (source + target) * (self + feed_forward) + 6 * width * kSmall.vocabulary;
+  if (encoder) products += layers * (source + target) * 2 * width * heads;
+  const uint64_t pairs = source * source + target * (target + 1) / 2 + target * source;
+  CHECK(counters.products == products);
+  CHECK(counters.attention == layers * pairs * 2 * heads);
+}
+
 // What the backend gives with an encoder, and without one.
 std::vector<std::vector<float>> test_cuts(const std::shared_ptr<Backend>& backend, DType compute) {
   std::vector<std::vector<float>> all;
   for (bool encoder : {true, false}) {
     auto model = load_random(backend, paper_model(kSmall, encoder), compute, kLimits, OneRow::pages(kLimits));
     std::vector<float> whole = run(*model, encoder, 0, {kSmall.layers, {37}});
+    const Counters once = model->transformer().counters();
+    check_counters(once, encoder);
     CHECK(whole.size() == static_cast<size_t>(kSmall.vocabulary));
     for (float logit : whole) CHECK(std::isfinite(logit));
     // The same steps again, and again: a device records the second and replays the third.
     for (int round = 0; round < (on_device(*backend) ? 2 : 0); ++round)
       CHECK(run(*model, encoder, 0, {kSmall.layers, {37}}) == whole);
     CHECK(run(*model, encoder, 0, {1, {1, 16, 20}}) == whole);
+    // However it is cut, and recorded or not, there is the same to compute, but for the samples of two more cuts.
+    const uint64_t times = on_device(*backend) ? 4 : 2, head = static_cast<uint64_t>(kSmall.vocabulary) * kSmall.width;
+    CHECK(model->transformer().counters().products == times * once.products + 2 * head);
+    CHECK(model->transformer().counters().attention == times * once.attention);
     if (!emulated(*backend)) CHECK(run(*model, encoder, 0, {1, std::vector<int32_t>(37, 1)}) == whole);
     CHECK(run(*model, encoder, 37, {1, {37}}) != whole);
     const std::vector<float>& want = expected_logits(encoder, compute);
@@ -165,6 +182,22 @@ void test_company(const std::shared_ptr<Backend>& backend, DType compute) {
   }
 }
 
+// A step that a device replays counts as one that it runs.
+void test_replayed_counters(const std::shared_ptr<Backend>& backend) {
+  auto model = load_random(backend, paper_model(kSmall, true), DType::f32, kLimits, OneRow::pages(kLimits));
+  OneRow row(kLimits, true);
+  row.encode(*model, tokens_of(33, 1), 0, kSmall.layers);
+  for (int32_t index = 0; index < 6; ++index) {
+    const Counters before = model->transformer().counters();
+    row.generate(*model, 7, index, 33);
+    const Counters after = model->transformer().counters();
+    const uint64_t width = kSmall.width, heads = 32, layers = kSmall.layers;
+    CHECK(after.products - before.products ==
+          layers * (6 * width * heads + 3 * width * kSmall.inner) + width * kSmall.vocabulary);
+    CHECK(after.attention - before.attention == layers * (static_cast<uint64_t>(index) + 1 + 33) * 2 * heads);
+  }
+}
+
 void test_limits() {
   auto backend = std::make_shared<cpu::Backend>(1);
   auto model = load_random(backend, paper_model(kSmall, true), DType::f32, kLimits, OneRow::pages(kLimits));
@@ -201,6 +234,7 @@ int main() {
       begin(backends[i]->ops().name);
       CHECK(test_cuts(backends[i], compute) == test_cuts(backends[i + 1], compute));
       test_company(backends[i], compute);
+      test_replayed_counters(backends[i]);
     }
   begin("limits");
   test_limits();

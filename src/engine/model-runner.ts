@@ -149,6 +149,7 @@ export class ModelRunner {
       steps: this.#steps,
       stepTime: this.#stepTime,
       encodeStepTime: this.#encodeStepTime,
+      multiplyAdds: this.#native.counters(),
     };
   }
 

@@ -5,7 +5,7 @@
 import type { PlainError } from '../errors.ts';
 import type { ComputeType, GenerationDefaults, ModelSpec } from '../models/spec.ts';
 import type { WeightSource } from '../models/weights.ts';
-import type { ModelFootprint } from '../native.ts';
+import type { ModelFootprint, MultiplyAdds } from '../native.ts';
 
 /** A model to load: resolved and checked by src/models before it is sent. */
 export interface ModelToLoad {
@@ -193,6 +193,8 @@ export interface ModelStats {
   readonly stepTime: number;
   /** Of those, in steps that encoded a source. */
   readonly encodeStepTime: number;
+  /** That all steps launched so far came to. */
+  readonly multiplyAdds: MultiplyAdds;
 }
 
 export type FromWorker =

@@ -14,7 +14,7 @@ const sizes = [
 
 const headDim = 128;
 
-/** Under `redllm-150m`, `decllm-150m`, `redllm-1b`, ...: what a config.json of that size would hold. */
+/** Under `redllm-150m`, `decllm-150m`, `decllm-biattn-150m`, `redllm-1b`, ...: what a config.json of that size would hold. */
 export const paperConfigs: ReadonlyMap<string, JsonObject> = new Map(
   sizes.flatMap(([name, width, decllmLayers, redllmLayers]): [string, JsonObject][] => {
     const common = {
@@ -33,6 +33,10 @@ export const paperConfigs: ReadonlyMap<string, JsonObject> = new Map(
         { model_type: 'redllm', ...common, num_encoder_layers: redllmLayers, num_decoder_layers: redllmLayers },
       ],
       [`decllm-${name}`, { model_type: 'decllm', ...common, num_hidden_layers: decllmLayers }],
+      [
+        `decllm-biattn-${name}`,
+        { model_type: 'decllm', ...common, num_hidden_layers: decllmLayers, prefix_attention: 'bidirectional' },
+      ],
     ];
   }),
 );
