@@ -69,7 +69,7 @@ skip() {
 
 # ---- build ----------------------------------------------------------------------------------------------------------------
 
-programs="append_test attention_test backend_test copy_pages_test matmul_test norm_test pack_test sample_test transformer_test"
+programs="append_test attention_test attention_mass_test backend_test copy_pages_test device_library_test matmul_test norm_test pack_test sample_test transformer_test"
 jobs=$(nproc)
 ninja=()
 has ninja && [ ! -f "$build/CMakeCache.txt" ] && ninja=(-G Ninja)
@@ -102,6 +102,8 @@ tests() {
   # Products without cuBLASLt: our own kernels at every shape.
   check matmul_test-own 120 "${on_device[@]}" REDLLM_CUBLASLT=off "$build/matmul_test"
   check transformer_test-own 120 "${on_device[@]}" REDLLM_CUBLASLT=off "$build/transformer_test"
+  # Ops that are not waited for one by one, with kernels that start early.
+  check transformer_test-overlap 120 "${on_device[@]}" REDLLM_TEST_OVERLAP=on "$build/transformer_test"
 }
 fuzz() {
   local cases=2000
