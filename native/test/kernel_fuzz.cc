@@ -11,7 +11,7 @@
 #include <sstream>
 #include <string>
 
-#include "attention_random.h"
+#include "attention_mass_case.h"
 #include "embed_case.h"
 #include "matmul_case.h"
 #include "norm_case.h"
@@ -64,6 +64,10 @@ const Op kOps[] = {
     {"gather", 3,
      [](Backend& backend, Backend&, Random& random) { check_gather(backend, random_gather_case(random), random); }},
     {"set_history", 3, [](Backend& backend, Backend&, Random& random) { check_history(backend, random); }},
+    {"attention_mass", 2,
+     [](Backend& backend, Backend& twin, Random& random) {
+       check_random_masses(backend, twin, random, {3, 20, 50, 150});
+     }},
     {"copy_pages", 2, [](Backend& backend, Backend&, Random& random) { check_copy_pages(backend, random); }},
 };
 
