@@ -69,10 +69,13 @@ export function readWhole(flag: keyof QualityFlags, given: QualityFlags, least =
 
 /**
  * The settings of serve, with what a task needs of them.
- * @param needs the greatest length of a source or an answer, and rows; each where the task says
+ * @param needs greatest length of a source or an answer, rows, and requests that wait; each where the task says
  * @throws Error that names the flag
  */
-export function readSettings(given: QualityFlags, needs: { maxModelLen?: number; maxRows?: number }): Config {
+export function readSettings(
+  given: QualityFlags,
+  needs: { maxModelLen?: number; maxRows?: number; maxQueue?: number },
+): Config {
   if (given.model === '') throw new Error('--model must be given: DIR, NAME=DIR or random:SIZE.');
   const { device, dtype, isa } = given;
   const texts = { device, dtype, isa, 'cuda-library': given['cuda-library'], 'kv-memory': given['kv-memory'] };
@@ -81,6 +84,7 @@ export function readSettings(given: QualityFlags, needs: { maxModelLen?: number;
     'max-batch-tokens': given['max-batch-tokens'],
     'max-model-len': needs.maxModelLen ?? 0,
     'max-rows': needs.maxRows ?? 0,
+    'max-queue': needs.maxQueue ?? 0,
   };
   const said = Object.entries({ ...texts, ...numbers }).filter(([, value]) => value !== '' && value !== 0);
   // As they would come from a command line: its sentences name the flag.

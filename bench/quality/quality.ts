@@ -1,12 +1,12 @@
 /** What a checkpoint makes of text: perplexity, answers against references, where its attention looks. docs/benchmark.md says how to read it. */
 
-import { describeModels, deviceOptions } from '../../src/cli/models.ts';
+import { deviceOptions } from '../../src/cli/models.ts';
 import { openText } from '../../src/served-model.ts';
 import type { Command, Measured } from '../command.ts';
 import { accuracies, accuracyTable } from './accuracy.ts';
 import { flags, type QualityFlags, readList, readSettings, readTask, readWhole } from './flags.ts';
 import { localities, localityTable } from './locality.ts';
-import { withModels } from './models.ts';
+import { describe, withModels } from './models.ts';
 import { type Perplexities, perplexities, perplexityTable } from './perplexity.ts';
 import { readReferences } from './references.ts';
 import { cutWindows, fingerprint } from './windows.ts';
@@ -66,8 +66,10 @@ async function measureAccuracy(given: QualityFlags, say: Say): Promise<Measured>
     concurrencies: readList('concurrency', given.concurrency),
     repetitions: readWhole('repetitions', given),
   };
-  const maxRows = Math.max(64, plan.beams * plan.concurrencies.at(-1)!);
-  return withModels(readSettings(given, { maxRows }), say, async (running, models) => {
+  const most = plan.concurrencies.at(-1)!;
+  // Nobody waits for a row, as far as there can be rows, and nobody is refused.
+  const needs = { maxRows: Math.min(4096, Math.max(64, plan.beams * most)), maxQueue: Math.max(512, most) };
+  return withModels(readSettings(given, needs), say, async (running, models) => {
     const served = models.map(({ name }) => running.generator.model(name));
     const { cells, ratios, disturbed, answers } = await accuracies(running, served, plan, say);
     const { device } = running.engine;
@@ -89,7 +91,7 @@ async function measureLocality(given: QualityFlags, say: Say): Promise<Measured>
   readWhole('windows', given);
   const bins = { near: readWhole('near', given), parts: readWhole('parts', given), bin: readWhole('bin', given, 0) };
   const config = readSettings(given, { maxModelLen: lengths.at(-1)! + 1 });
-  const described = await describeModels(config);
+  const described = await describe(config);
   // Each alone: nothing but its own weights is in memory.
   const looked = described.map(model => {
     const text = model.directory === undefined ? { tokenizer: null, targetTokenizer: null } : openText(model.directory);
