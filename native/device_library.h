@@ -25,7 +25,7 @@ struct DeviceLibraryEntry {
   void (*close)(Context*);
   // Backend::note()
   const char* (*note)(Context*);
-  // For tests: memory that both sides may use (managed), and a wait for all that was launched. False where something failed.
+  // For tests: memory of the host that the device reaches too, and a wait for all that was launched. False where something failed.
   void* (*allocate_shared)(uint64_t bytes);
   void (*release_shared)(void* data);
   bool (*synchronize)(Context*);

@@ -34,13 +34,15 @@ void memory(Context* context, uint64_t* free, uint64_t* total) {
 
 void* allocate_shared(uint64_t bytes) {
   void* data = nullptr;
-  if (cudaMallocManaged(&data, bytes == 0 ? 1 : bytes) == cudaSuccess) return data;
+  // Not managed memory: pages that never move need no faults, and what is asked for is bounded by the host's own.
+  if (cudaHostAlloc(&data, bytes == 0 ? 1 : bytes, cudaHostAllocPortable | cudaHostAllocMapped) == cudaSuccess)
+    return data;
   cudaGetLastError();
   return nullptr;
 }
 
 void release_shared(void* data) {
-  if (data != nullptr) cudaFree(data);
+  if (data != nullptr) cudaFreeHost(data);
 }
 
 }  // namespace redllm::cuda

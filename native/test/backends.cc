@@ -13,7 +13,7 @@
 #include "cpu/page_layout.h"
 #include "cuda/layout.cuh"
 #include "device_library.h"
-#include "managed_memory.h"
+#include "shared_memory.h"
 
 namespace redllm::test {
 

@@ -11,7 +11,7 @@ namespace redllm::test {
 // In pairs: [2 i] and [2 i + 1] give the same bits. Every instruction set of this machine, with one thread and with two; then the
 // emulated CUDA library where it was built, with its threads in order and in shuffled order. With REDLLM_TEST_DEVICE=cuda in the
 // environment nothing but the library that REDLLM_TEST_LIBRARY names, twice on its first device; then every `new` of the program
-// gives memory that the device reads as well (managed_memory.cc), and every op is waited for.
+// gives memory that the device reads as well (shared_memory.cc), and every op is waited for.
 std::vector<std::unique_ptr<Backend>> every_backend();
 
 // The library's kernels, emulated or not; the CPU otherwise.

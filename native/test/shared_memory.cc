@@ -1,6 +1,6 @@
 // The program's operator new and delete. They are malloc and free until use_shared_memory(): then blocks come from slabs of shared
 // memory, by powers of two, and return to the lists of their size; slabs are kept until the program ends.
-#include "managed_memory.h"
+#include "shared_memory.h"
 
 #include <cstdlib>
 #include <mutex>
