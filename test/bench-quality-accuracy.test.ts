@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { recordOf, writeRecord } from '../bench/command.ts';
+import { accuracies } from '../bench/quality/accuracy.ts';
 import { type Answer, type Fit, fitOf } from '../bench/quality/answers.ts';
 import { quality } from '../bench/quality/quality.ts';
 import { readReferences } from '../bench/quality/references.ts';
@@ -82,6 +83,19 @@ describe('accuracy', () => {
     assert.deepEqual([wrong.exact, wrong.each.map(({ edits }) => edits)], [0.5, [0, 1]]);
     assert.ok(wrong.bleu! < 100 && wrong.chrf! < 100);
     await generator.close();
+  });
+
+  it('asks once before it measures, and lets no run find what another has computed', async () => {
+    const engine = new ScriptedEngine([{ tokens: [7, 2], finish: 'stop', cachedTokens: 0, queueTime: 0 }]);
+    const model = servedModel({ encoder: true });
+    const generator = new Generator(engine, [model]);
+    const items = [{ prompt: [5], references: [[7]] }];
+    const plan = { items, beams: 1, maxTokens: 3, concurrencies: [1, 2], repetitions: 2 };
+    const { cells } = await accuracies(generator, [model], plan, () => {});
+    await generator.close();
+    assert.deepEqual(cells[0]!.figures.exact_match!.repetitions, [1, 1]);
+    assert.equal(engine.submitted.length, 1 + 2 * 2);
+    assert.equal(new Set(engine.submitted.map(({ cacheSalt }) => cacheSalt)).size, 5);
   });
 
   it('puts models side by side in a record that is read', async t => {

@@ -1,5 +1,5 @@
 /** Answers against references, several models side by side: how right they are, and how long they take. */
-import type { Running } from '../../src/cli/models.ts';
+import type { Generator } from '../../src/generate.ts';
 import type { ServedModel } from '../../src/served-model.ts';
 import { type Cell, figure, type Labels, type Ratio, ratio } from '../record.ts';
 import type { Table } from '../table.ts';
@@ -24,7 +24,7 @@ interface Measured {
 
 /** Models in turn within a repetition: what disturbs the machine falls on all of them. */
 export async function accuracies(
-  { generator }: Running,
+  generator: Generator,
   models: readonly ServedModel[],
   plan: Plan,
   say: (line: string) => void,
@@ -33,11 +33,14 @@ export async function accuracies(
   const places: Measured[] = plan.concurrencies.flatMap(concurrency =>
     models.map(model => ({ model, concurrency, runs: [], fits: [] })),
   );
+  const ask = (model: ServedModel, concurrency: number, salt: string, some = items) =>
+    answerAll(generator, model, some, { beams, maxTokens, concurrency, salt });
+  for (const model of models) await ask(model, 1, 'warm-up', items.slice(0, 1));
   // Equal answers fit equally well.
   const known = new Map<string, Fit>();
   for (let repetition = 0; repetition < plan.repetitions; repetition++)
     for (const { model, concurrency, runs, fits } of places) {
-      const run = await answerAll(generator, model, items, { beams, maxTokens, concurrency });
+      const run = await ask(model, concurrency, `${repetition} ${concurrency}`);
       const said = `${model.name} ${saidIn(run)}`;
       const fit = known.get(said) ?? (await fitOf(generator, model, items, run.answers));
       known.set(said, fit);

@@ -23,18 +23,20 @@ export interface Asking {
   /** 0: as many as fit. */
   readonly maxTokens: number;
   readonly concurrency: number;
+  /** Nothing that was computed under another is reused. */
+  readonly salt: string;
 }
 
 export async function answerAll(
   generator: Generator,
   model: ServedModel,
   items: readonly Item[],
-  { beams, maxTokens, concurrency }: Asking,
+  { beams, maxTokens, concurrency, salt }: Asking,
 ): Promise<Run> {
   const started = performance.now();
   const answers = await inParallel(items, concurrency, async ({ prompt }): Promise<Answer> => {
     const began = performance.now();
-    const asked = { model: model.name, prompt, temperature: 0, ...(maxTokens > 0 && { maxTokens }) };
+    const asked = { model: model.name, prompt, temperature: 0, cacheSalt: salt, ...(maxTokens > 0 && { maxTokens }) };
     const how = beams > 1 ? { beam: {}, bestOf: beams } : {};
     const tokens: number[] = [];
     let text = '';

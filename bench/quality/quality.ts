@@ -69,10 +69,10 @@ async function measureAccuracy(given: QualityFlags, say: Say): Promise<Measured>
   const most = plan.concurrencies.at(-1)!;
   // Nobody waits for a row, as far as there can be rows, and nobody is refused.
   const needs = { maxRows: Math.min(4096, Math.max(64, plan.beams * most)), maxQueue: Math.max(512, most) };
-  return withModels(readSettings(given, needs), say, async (running, models) => {
-    const served = models.map(({ name }) => running.generator.model(name));
-    const { cells, ratios, disturbed, answers } = await accuracies(running, served, plan, say);
-    const { device } = running.engine;
+  return withModels(readSettings(given, needs), say, async ({ engine, generator }, models) => {
+    const served = models.map(({ name }) => generator.model(name));
+    const { cells, ratios, disturbed, answers } = await accuracies(generator, served, plan, say);
+    const { device } = engine;
     return {
       device,
       seed: 0,
