@@ -67,6 +67,11 @@ int main() {
     std::printf("skipped: REDLLM_CUBLASLT names no library made for this test\n");
     return 0;
   }
+  const auto backends = every_backend();
+  if (std::none_of(backends.begin(), backends.end(), [](const auto& backend) { return on_device(*backend); })) {
+    std::printf("skipped: there is no device\n");
+    return 0;
+  }
   choice("g", 9, 'g');
   choice("srcpwfg", 9, 'g');
   choice("srcpwf", 9, '-');
