@@ -5,10 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { arch } from '../bench/arch/arch.ts';
+import { Floors } from '../bench/arch/floors.ts';
 import { grids, placesOf } from '../bench/arch/grids.ts';
 import { equalCost, equalParameters } from '../bench/arch/models.ts';
-import { unitsOf } from '../bench/arch/parts.ts';
+import { type Unit, unitsOf } from '../bench/arch/parts.ts';
 import { protocols } from '../bench/arch/place.ts';
+import { usual } from '../bench/arch/rates.ts';
 import { repeats } from '../bench/arch/reuse.ts';
 import { recordOf, writeRecord } from '../bench/command.ts';
 import { readFlags } from '../bench/flags.ts';
@@ -108,19 +110,28 @@ test('parts add up to the whole, and none is measured twice', async () => {
   await assert.rejects(run(path, '--part', '1/3', '--repetitions', '2'), /no part of one whole/);
 });
 
-test('every unit is in one part, of however many', () => {
+test('every place is in one part, of however many', () => {
   const units = grids.cuda.sizes.flatMap(size =>
     protocols.flatMap(protocol => {
       const match =
         protocol === 'equal-cost'
           ? equalCost(size, ['redllm', 'decllm'])
           : equalParameters(size, ['redllm', 'decllm', 'decllm-biattn']);
-      return match === null ? [] : [{ match, protocol, places: [] }];
+      return match === null ? [] : [{ match, protocol, places: placesOf(grids.cuda, protocol) }];
     }),
   );
-  for (const count of [1, 2, 7, 12]) {
-    const parts = Array.from({ length: count }, (_, i) => unitsOf(units, `${i + 1}/${count}`));
-    assert.deepEqual(parts.flat(), units);
+  const placed = (some: readonly Unit[]) =>
+    some.flatMap(({ match, protocol, places }) =>
+      places.map(({ labels }) => placeOf({ protocol, labels: { size: match.size, ...labels } })),
+    );
+  const nominal = { compute: 'bfloat16' as const, floors: new Floors(usual.cuda), repetitions: 3 };
+  for (const count of [1, 2, 12]) {
+    const parts = Array.from({ length: count }, (_, i) => unitsOf(units, `${i + 1}/${count}`, nominal));
+    assert.deepEqual(
+      parts.flatMap(part => placed([...part])),
+      placed(units),
+    );
+    for (const part of parts) assert.ok(part.length > 0);
   }
-  for (const part of ['0/2', '3/2', 'x']) assert.throws(() => unitsOf(units, part), /--part/);
+  for (const part of ['0/2', '3/2', 'x']) assert.throws(() => unitsOf(units, part, nominal), /--part/);
 });

@@ -1,6 +1,6 @@
 /** RedLLM, DecLLM and DecLLM+BiAttn on the same kernels, side by side; docs/benchmark.md says how to read it. */
 import { deviceOptions } from '../../src/cli/models.ts';
-import { configSchema } from '../../src/config.ts';
+import { type Config, configSchema } from '../../src/config.ts';
 import { openRuntime } from '../../src/device.ts';
 import type { ComputeType } from '../../src/models/spec.ts';
 import { loadAddon, type NativeRuntime } from '../../src/native.ts';
@@ -15,7 +15,7 @@ import { type Measurement, measure } from './measure.ts';
 import { architectures, equalCost, equalParameters } from './models.ts';
 import { joined, recordToJoin, refuseRepeated, type Unit, unitsOf } from './parts.ts';
 import { protocols } from './place.ts';
-import { Rates } from './rates.ts';
+import { Rates, usual } from './rates.ts';
 
 const flags = {
   /** cpu, cuda or quick: the grid; empty: that of where it runs. */
@@ -46,8 +46,7 @@ export const arch: Command<ArchFlags> = {
   flags,
   run: async (given, paths, say) => {
     const record = given.part === '' ? null : recordToJoin(paths[0], given);
-    const where = configSchema.parse({ device: given.device, threads: given.threads });
-    const { runtime, notice } = openRuntime(loadAddon(), deviceOptions(where));
+    const { runtime, notice } = openRuntime(loadAddon(), deviceOptions(configSchema.parse(deviceSettings(given))));
     if (notice !== null) say(notice);
     try {
       return joined(record, await new Run(given, runtime, say).all(record));
@@ -56,6 +55,12 @@ export const arch: Command<ArchFlags> = {
     }
   },
 };
+
+/** As a server's settings have them; the library may be another, as for every command. */
+function deviceSettings({ device, threads }: ArchFlags): Partial<Config> {
+  const cudaLibrary = process.env.REDLLM_CUDA_LIBRARY;
+  return { device, threads, ...(cudaLibrary ? { cudaLibrary } : {}) };
+}
 
 /** @throws Error where one of the names is none of those there are */
 function listOf<T extends string>(flag: string, given: string, known: readonly T[]): T[] {
@@ -94,7 +99,12 @@ class Run {
   /** @param record that it is to join */
   async all(record: BenchmarkRecord | null): Promise<Measured> {
     const started = new Date();
-    const units = unitsOf(this.#units(), this.#flags.part);
+    const nominal = {
+      compute: this.#compute,
+      floors: new Floors(usual[this.#profile]),
+      repetitions: this.#repetitions,
+    };
+    const units = unitsOf(this.#units(), this.#flags.part, nominal);
     refuseRepeated(record, units);
     const measured: { unit: Unit; measurements: Measurement[] }[] = [];
     this.#rates.measure();
@@ -122,6 +132,10 @@ class Run {
     };
   }
 
+  get #repetitions(): number {
+    return this.#flags.repetitions || this.#grid.repetitions;
+  }
+
   #units(): Unit[] {
     const which = listOf('models', this.#flags.models, architectures);
     const wanted = listOf('protocols', this.#flags.protocols, protocols);
@@ -137,11 +151,9 @@ class Run {
   /** Units of the same models, one engine for all of them. */
   async #group(units: readonly Unit[]): Promise<{ unit: Unit; measurements: Measurement[] }[]> {
     const { match } = units[0]!;
-    const { device, threads, seed } = this.#flags;
     const where = {
-      device,
-      threads,
-      seed,
+      settings: deviceSettings(this.#flags),
+      seed: this.#flags.seed,
       compute: this.#compute,
       batchTokens: this.#grid.batchTokens,
       kvMemory: this.#flags['kv-memory'] * 2 ** 20,
@@ -155,9 +167,12 @@ class Run {
           this.#leaveOut(
             `${protocol} of ${match.size} at ${JSON.stringify(labels)}: no memory for its keys and values`,
           );
-        const repetitions = this.#flags.repetitions || this.#grid.repetitions;
+        const repetitions = this.#repetitions;
         const first = places.indexOf(unit.places[0]!);
-        found.push({ unit, measurements: await measure(subjects, fitting, { repetitions, seed, first }, this.#say) });
+        found.push({
+          unit,
+          measurements: await measure(subjects, fitting, { repetitions, seed: this.#flags.seed, first }, this.#say),
+        });
         this.#rates.measure();
         this.#load.look();
       }

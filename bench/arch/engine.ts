@@ -9,8 +9,8 @@ import type { Place } from './place.ts';
 import { Subject } from './subject.ts';
 
 export interface Where {
-  readonly device: string;
-  readonly threads: number;
+  /** The device's. */
+  readonly settings: Partial<Config>;
   readonly compute: ComputeType;
   readonly seed: number;
   readonly batchTokens: number;
@@ -31,7 +31,7 @@ export async function withMatch<T>(
   say: (line: string) => void,
   run: (subjects: readonly Subject[]) => Promise<T>,
 ): Promise<T> {
-  const { device, threads, compute, seed, batchTokens } = where;
+  const { compute, seed, batchTokens } = where;
   // A decoder-only model has source and answer in one row.
   const maxModelLen = Math.max(...places.map(({ needs }) => needs.source + needs.decoder));
   const rows = Math.max(...places.map(({ needs }) => needs.rows));
@@ -40,7 +40,7 @@ export async function withMatch<T>(
     return { name, random: name, description, compute, maxSource: maxModelLen, maxTarget: maxModelLen };
   });
   const kvMemory = where.kvMemory || shareOfMemory(runtime, models, { batchTokens, maxModelLen });
-  const settings: Partial<Config> = { device, threads, maxBatchTokens: batchTokens, maxRows: rows, kvMemory };
+  const settings: Partial<Config> = { ...where.settings, maxBatchTokens: batchTokens, maxRows: rows, kvMemory };
   const running = await startModels(configSchema.parse(settings), models, say);
   try {
     const { engine } = running;

@@ -44,7 +44,8 @@ function placeOf(protocol: Protocol, shape: Shape): Place {
         tokens_per_second: timings.reduce((sum, { tokens }) => sum + tokens, 0) / seconds,
       };
     },
-    limits: (subject, floors) => generationLimits(subject, floors, shape),
+    limits: (model, floors) => generationLimits(model, floors, shape),
+    seconds: (model, floors) => (batch * answer) / generationLimits(model, floors, shape).tokens_per_second!.value,
   };
 }
 

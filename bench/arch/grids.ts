@@ -42,10 +42,10 @@ export const grids: Readonly<Record<Profile, Grid>> = {
   },
   cuda: {
     sizes: ['150m', '1b', '2b', '4b', '8b'],
-    repetitions: 5,
+    repetitions: 3,
     batchTokens: 2048,
     paper: { source: 1024, answer: 1024, sequences: 16 },
-    generation: { sources: [128, 1024, 4096], answers: [128, 512], batches: [1, 8, 32] },
+    generation: { sources: [128, 1024, 4096], answers: [64, 256], batches: [1, 8, 32] },
     equalCost: { sources: [128, 1024, 4096], answers: [128], batches: [1, 8, 32] },
     reuse: { source: 1024, answer: 64, requests: 20, batch: 8, repeats: shares, n: answersEach },
     length: {

@@ -3,7 +3,7 @@
  * one pass: the keys and values that the last ones see are the same as if each had been generated.
  */
 import type { Draw } from '../statistics.ts';
-import { stepCost } from './floors.ts';
+import { promptCost, stepCost } from './floors.ts';
 import { generationLimits } from './generation.ts';
 import type { Place } from './place.ts';
 import type { Asked, Subject } from './subject.ts';
@@ -39,10 +39,11 @@ function sourcePlace(source: number, answer: number): Place {
       return {};
     },
     measure,
-    limits: (subject, floors) => {
-      const { tokens_per_second: _, ...limits } = generationLimits(subject, floors, { source, answer, batch: 1 });
+    limits: (model, floors) => {
+      const { tokens_per_second: _, ...limits } = generationLimits(model, floors, { source, answer, batch: 1 });
       return limits;
     },
+    seconds: (model, floors) => generationLimits(model, floors, { source, answer, batch: 1 }).e2e_ms!.value / 1000,
   };
 }
 
@@ -55,6 +56,7 @@ function answerPlace({ source, generated }: LengthGrid, answer: number): Place {
     };
     return { tpot_ms: (await subject.ask(asked)).between };
   };
+  const lastSteps = { source, sources: 1, rows: 1, answered: answer - generated / 2 };
   return {
     protocol: 'length',
     labels: { grows: 'answer', source, answer },
@@ -64,9 +66,13 @@ function answerPlace({ source, generated }: LengthGrid, answer: number): Place {
       return {};
     },
     measure,
-    limits: (subject, floors) => {
-      const step = stepCost(subject, { source, sources: 1, rows: 1, answered: answer - generated / 2 });
+    limits: (model, floors) => {
+      const step = stepCost(model, lastSteps);
       return { tpot_ms: { value: 1000 * floors.seconds(step), because: `a step ${floors.because(step)}` } };
+    },
+    seconds: (model, floors) => {
+      const prompt = promptCost(model, { source, sources: 1, rows: 1, given: answer - generated });
+      return floors.seconds(prompt) + generated * floors.seconds(stepCost(model, lastSteps));
     },
   };
 }

@@ -35,10 +35,12 @@ export function paperPlaces({ source, answer, sequences }: PaperGrid): Place[] {
         const { seconds } = await subject.askAll(asked(subject, draw));
         return { examples_per_second: sequences / seconds };
       },
-      limits: (subject, floors) => {
-        const cost = promptCost(subject, { source, sources: 1, rows: 1, given: answer });
+      limits: (model, floors) => {
+        const cost = promptCost(model, { source, sources: 1, rows: 1, given: answer });
         return { examples_per_second: { value: 1 / floors.seconds(cost), because: floors.because(cost) } };
       },
+      seconds: (model, floors) =>
+        sequences * floors.seconds(promptCost(model, { source, sources: 1, rows: 1, given: answer })),
     },
   ];
 }

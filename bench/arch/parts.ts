@@ -1,48 +1,61 @@
 /** A grid in parts that add up to one record: which units are of a part, and how a part joins those that are there. */
 import { existsSync } from 'node:fs';
 import { describeRandom } from '../../src/models/registry.ts';
+import type { ComputeType } from '../../src/models/spec.ts';
+import { parameterCount } from '../../src/models/spec-weights.ts';
 import type { Measured } from '../command.ts';
 import type { Flags } from '../flags.ts';
 import { commit } from '../provenance.ts';
 import { type BenchmarkRecord, placeOf, readRecord } from '../record.ts';
+import type { Floors } from './floors.ts';
 import type { Match } from './models.ts';
 import type { Place, Protocol } from './place.ts';
-import { decodeWeights } from './traffic.ts';
 
-/** What runs in one piece: a protocol on the models of one match. */
+/** A protocol on the models of one match, or some of its places. */
 export interface Unit {
   readonly match: Match;
   readonly protocol: Protocol;
   readonly places: readonly Place[];
 }
 
-/** How long protocols take beside each other, about; loading the models is in it. */
-const weight: Readonly<Record<Protocol, number>> = { paper: 1, generation: 6, 'equal-cost': 4, reuse: 4, length: 4 };
+/** What loading a model takes beside measuring it, in seconds a billion parameters. */
+const loading = 4;
+/** How often the floors are reached, about. */
+const efficiency = 0.6;
 
-/** Loading and launching, in units of a billion weights that a step reads. */
-const overhead = 0.5;
-
-/** @param part `2/6`, or empty: all   @throws Error where it is no part */
-export function unitsOf(units: readonly Unit[], part: string): readonly Unit[] {
+/**
+ * Places in turn, as many as take a part of the whole time, by what they take at least on a usual machine.
+ * @param part `2/6`, or empty: all   @param floors of that machine, the same for every part   @throws Error where it is no part
+ */
+export function unitsOf(
+  units: readonly Unit[],
+  part: string,
+  { compute, floors, repetitions }: { compute: ComputeType; floors: Floors; repetitions: number },
+): readonly Unit[] {
   if (part === '') return units;
   const [, which, of] = /^(\d+)\/(\d+)$/.exec(part) ?? [];
   const [k, n] = [Number(which), Number(of)];
   if (which === undefined || k < 1 || k > n) throw new Error(`--part must be like 1/6, not '${part}'.`);
-  const costs = units.map(
-    ({ match, protocol }) =>
-      weight[protocol] *
-      match.candidates.reduce(
-        (sum, { config }) => sum + overhead + decodeWeights(describeRandom(config, 0).spec) / 1e9,
-        0,
-      ),
-  );
-  const total = costs.reduce((sum, cost) => sum + cost, 0);
-  let before = 0;
-  return units.filter((_, i) => {
-    const middle = before + costs[i]! / 2;
-    before += costs[i]!;
-    return Math.min(n, 1 + Math.floor((n * middle) / total)) === k;
+  const costs = units.map(({ match, places }) => {
+    const models = match.candidates.map(({ config }) => ({ spec: describeRandom(config, 0).spec, compute }));
+    const load = models.reduce((sum, { spec }) => sum + (loading * parameterCount(spec)) / 1e9, 0) / places.length;
+    return places.map(place => {
+      const once = models.reduce((sum, model) => sum + place.seconds(model, floors), 0);
+      return load + ((repetitions + 1) * once) / efficiency;
+    });
   });
+  const total = costs.flat().reduce((sum, cost) => sum + cost, 0);
+  let before = 0;
+  return units
+    .map((unit, i) => ({
+      ...unit,
+      places: unit.places.filter((_, j) => {
+        const middle = before + costs[i]![j]! / 2;
+        before += costs[i]![j]!;
+        return Math.min(n, 1 + Math.floor((n * middle) / total)) === k;
+      }),
+    }))
+    .filter(({ places }) => places.length > 0);
 }
 
 /** Flags in which the parts of one record may differ. */

@@ -1,6 +1,6 @@
 /** One place of a protocol's grid: what is asked of a model there, and what that takes at least. */
 import type { Draw } from '../statistics.ts';
-import type { Floors, Limit } from './floors.ts';
+import type { Floors, Limit, ModelShape } from './floors.ts';
 import type { Subject } from './subject.ts';
 
 /** What one repetition gave, by metric. */
@@ -20,7 +20,9 @@ export interface Place {
   once(subject: Subject, draw: Draw): Promise<Sample>;
   measure(subject: Subject, draw: Draw): Promise<Sample>;
   /** For as many of its metrics as have one. */
-  limits(subject: Subject, floors: Floors): Readonly<Record<string, Limit>>;
+  limits(model: ModelShape, floors: Floors): Readonly<Record<string, Limit>>;
+  /** What one repetition takes at least. */
+  seconds(model: ModelShape, floors: Floors): number;
 }
 
 export const protocols = ['paper', 'generation', 'equal-cost', 'reuse', 'length'] as const;

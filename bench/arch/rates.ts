@@ -11,6 +11,13 @@ const sizes: Readonly<Record<Profile, MeasureSizes>> = {
   quick: { bytes: 2 ** 20, rows: 64, width: 128, times: 1 },
 };
 
+/** Of a usual machine: by them a grid is cut into parts, the same ones in every run. */
+export const usual: Readonly<Record<Profile, MachineRates>> = {
+  cpu: { bytesPerSecond: 3.5e10, flopPerSecond: 6e11 },
+  cuda: { bytesPerSecond: 2.5e12, flopPerSecond: 5e14 },
+  quick: { bytesPerSecond: 3.5e10, flopPerSecond: 6e11 },
+};
+
 export class Rates {
   readonly #runtime: NativeRuntime;
   readonly #compute: ComputeType;

@@ -1,6 +1,6 @@
 /** A stream of requests of which a share brings a source that was there before, each with one answer or several. */
 import type { Draw } from '../statistics.ts';
-import { promptCost, stepCost } from './floors.ts';
+import { type Floors, type ModelShape, promptCost, stepCost } from './floors.ts';
 import type { Place } from './place.ts';
 import { type Asked, mean, type Subject } from './subject.ts';
 
@@ -42,6 +42,18 @@ function placeOf({ source, answer, requests, batch }: ReuseGrid, repeat: number,
       cached_share: (100 * sum(({ cached }) => cached)) / (requests * source),
     };
   };
+  /** Every source once, and as many steps as answers take that always fill the batch. */
+  const whole = (model: ModelShape, floors: Floors) => {
+    const fresh = Array.from({ length: requests }, (_, i) => i).filter(i => !repeats(i, repeat)).length;
+    const rows = batch * n;
+    const one = promptCost(model, { source, sources: 1, rows: n });
+    const step = stepCost(model, { source, sources: Math.min(batch, fresh), rows, answered: answer / 2 });
+    const steps = (requests * n * (answer - 1)) / rows;
+    return {
+      seconds: fresh * floors.seconds(one) + steps * floors.seconds(step),
+      because: `${fresh} prompts of ${floors.because(one)}, ${Math.round(steps)} steps of ${floors.because(step)}`,
+    };
+  };
   return {
     protocol: 'reuse',
     labels: { source, answer, batch, repeat, n },
@@ -51,19 +63,10 @@ function placeOf({ source, answer, requests, batch }: ReuseGrid, repeat: number,
       return {};
     },
     measure,
-    limits: (subject, floors) => {
-      const fresh = Array.from({ length: requests }, (_, i) => i).filter(i => !repeats(i, repeat)).length;
-      const rows = batch * n;
-      const one = promptCost(subject, { source, sources: 1, rows: n });
-      const step = stepCost(subject, { source, sources: Math.min(batch, fresh), rows, answered: answer / 2 });
-      const steps = (requests * n * (answer - 1)) / rows;
-      const seconds = fresh * floors.seconds(one) + steps * floors.seconds(step);
-      return {
-        tokens_per_second: {
-          value: (requests * n * answer) / seconds,
-          because: `${fresh} prompts of ${floors.because(one)}, ${Math.round(steps)} steps of ${floors.because(step)}`,
-        },
-      };
+    limits: (model, floors) => {
+      const { seconds, because } = whole(model, floors);
+      return { tokens_per_second: { value: (requests * n * answer) / seconds, because } };
     },
+    seconds: (model, floors) => whole(model, floors).seconds,
   };
 }
