@@ -167,14 +167,16 @@ class Run {
           this.#leaveOut(
             `${protocol} of ${match.size} at ${JSON.stringify(labels)}: no memory for its keys and values`,
           );
-        const repetitions = this.#repetitions;
-        const first = places.indexOf(unit.places[0]!);
-        found.push({
-          unit,
-          measurements: await measure(subjects, fitting, { repetitions, seed: this.#flags.seed, first }, this.#say),
+        const asked = {
+          repetitions: this.#repetitions,
+          seed: this.#flags.seed,
+          first: places.indexOf(unit.places[0]!),
+        };
+        const measurements = await measure(subjects, fitting, asked, this.#say, () => {
+          this.#rates.measure();
+          this.#load.look();
         });
-        this.#rates.measure();
-        this.#load.look();
+        found.push({ unit, measurements });
       }
       return found;
     });

@@ -14,13 +14,14 @@ export interface Measurement {
 
 /**
  * @param places that all models have memory for   @param first number of the first place: no two have the same, and so no tokens
- * in common
+ * in common   @param between called after each repetition, when nothing runs
  */
 export async function measure(
   subjects: readonly Subject[],
   places: readonly Place[],
   { repetitions, seed, first }: { repetitions: number; seed: number; first: number },
   say: (line: string) => void,
+  between: () => void,
 ): Promise<Measurement[]> {
   const measured = places.flatMap(place =>
     subjects.map(subject => ({ place, subject, once: {} as Sample, samples: [] as Sample[] })),
@@ -38,6 +39,7 @@ export async function measure(
         else mine.samples.push(await place.measure(subject, draw));
       }
     }
+    between();
   }
   return measured;
 }
