@@ -45,7 +45,7 @@ export function paperPlaces({ source, answer, sequences }: PaperGrid): Place[] {
   ];
 }
 
-/** By the paper's formula, and as executed here: the logits of one position of a sequence, and of no other. */
+/** By the paper's formula; as executed here, with the logits of one position of a sequence; and with those of every decoder token. */
 function countsOf({ spec }: Subject, source: number, answer: number) {
   const encodes = spec.encoder !== undefined;
   const count = encodes ? answer : source + answer;
@@ -57,5 +57,10 @@ function countsOf({ spec }: Subject, source: number, answer: number) {
     prefix: spec.mask === 'prefix' ? count : 0,
     sampled: 1,
   };
-  return { paper_flop: paper, executed_flop: encoderFlop(spec, encodes ? source : 0) + decoderFlop(spec, decoder) };
+  const encoder = encoderFlop(spec, encodes ? source : 0);
+  return {
+    paper_flop: paper,
+    executed_flop: encoder + decoderFlop(spec, decoder),
+    all_logits_flop: encoder + decoderFlop(spec, { ...decoder, sampled: count }),
+  };
 }

@@ -40,6 +40,7 @@ export const units: Readonly<Record<string, string>> = {
   kv_bytes: 'bytes',
   paper_flop: 'FLOP',
   executed_flop: 'FLOP',
+  all_logits_flop: 'FLOP',
   counted_flop: 'FLOP',
 };
 
