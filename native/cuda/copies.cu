@@ -178,7 +178,10 @@ uint64_t Copies::download(const Piece* pieces, int32_t count) {
 
 void Copies::wait(uint64_t number) {
   Ticket& ticket = tickets_[number % kTickets];
-  if (ticket.number != number) return;
+  if (ticket.number != number) {
+    succeeded(context_, cudaErrorInvalidValue, "waiting for results that later ones have overwritten");
+    return;
+  }
   ticket.number = 0;
   if (ticket.out.empty()) return;
   if (!succeeded(context_, cudaEventSynchronize(ticket.copied), "waiting for a step")) return;

@@ -58,8 +58,9 @@ class LibraryProduct {
   Plan* find(int64_t n, int64_t k, DType out_type);
   // An algorithm for this shape, if one passes its trial on these weights.
   void plan(Context*, const void* w, int64_t n, int64_t k, int64_t pitch, DType out_type);
-  // out = alpha x w^T + beta out. False where the library refuses; then the plan serves no more.
-  bool multiply(Context*, Plan&, const void* x, const void* w, int64_t rows, float alpha, float beta, void* out,
+  // out = alpha x w^T + beta out. What passed its trial and is refused later is a failure of the device: another kernel in its place would
+  // change a row's bits by who stands beside it.
+  void multiply(Context*, Plan&, const void* x, const void* w, int64_t rows, float alpha, float beta, void* out,
                 void* workspace);
 
  private:
@@ -215,10 +216,10 @@ bool LibraryProduct::launch(Context* context, Plan& plan, const Plan::Choice& ch
                            &choice.algorithm, workspace, kLibraryBytes, context->stream) == cublaslt::kSuccess;
 }
 
-bool LibraryProduct::multiply(Context* context, Plan& plan, const void* x, const void* w, int64_t rows, float alpha,
+void LibraryProduct::multiply(Context* context, Plan& plan, const void* x, const void* w, int64_t rows, float alpha,
                               float beta, void* out, void* workspace) {
-  plan.serves = launch(context, plan, plan.choice(rows), x, w, rows, alpha, beta, out, workspace);
-  return plan.serves;
+  if (!launch(context, plan, plan.choice(rows), x, w, rows, alpha, beta, out, workspace))
+    succeeded(context, cudaErrorNotSupported, "multiplying by cuBLASLt");
 }
 
 namespace {
@@ -255,8 +256,9 @@ bool library_product(Context* context, const Product& p, char* workspace, int64_
   const DType type = e.bf16 ? DType::bf16 : DType::f32;
   if (is_plain(e) && e.columns == p.weight_rows && reinterpret_cast<uintptr_t>(e.out) % kAlignment == 0) {
     Plan* plan = product.find(p.weight_rows, p.k, type);
-    return plan != nullptr && plan->serves &&
-           product.multiply(context, *plan, p.x, p.w, p.rows, e.scale, e.accumulate ? 1.0f : 0.0f, e.out, workspace);
+    if (plan == nullptr || !plan->serves) return false;
+    product.multiply(context, *plan, p.x, p.w, p.rows, e.scale, e.accumulate ? 1.0f : 0.0f, e.out, workspace);
+    return true;
   }
   Plan* plan = product.find(p.weight_rows, p.k, DType::f32);
   if (plan == nullptr || !plan->serves) return false;
@@ -267,11 +269,7 @@ bool library_product(Context* context, const Product& p, char* workspace, int64_
   for (int64_t row = 0; row < p.rows; row += step) {
     const int64_t rows = std::min(step, p.rows - row);
     const char* x = static_cast<const char*>(p.x) + row * p.k * 2;
-    if (!product.multiply(context, *plan, x, p.w, rows, 1.0f, 0.0f, sums, workspace)) {
-      if (row == 0) return false;
-      succeeded(context, cudaErrorNotSupported, "multiplying by cuBLASLt");
-      return true;
-    }
+    product.multiply(context, *plan, x, p.w, rows, 1.0f, 0.0f, sums, workspace);
     Epilogue part = e;
     part.out = static_cast<char*>(e.out) + row * e.columns * static_cast<int64_t>(size_of(type));
     finish_sums(context, sums, rows, p.weight_rows, part);

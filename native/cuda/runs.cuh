@@ -45,7 +45,7 @@ class Runs {
   void forget_least_used(bool recorded);
 
   // Graphs hold device memory, a few hundred KB each; the other entries are small.
-  static constexpr int32_t kGraphs = 64;
+  static constexpr int32_t kGraphs = 128;
   static constexpr size_t kEntries = 1024;
 
   Context* context_;
