@@ -154,7 +154,7 @@ void many_runs(Backend& backend) {
   begin("more runs than are kept");
   const Ops& ops = backend.ops();
   Context* context = backend.context();
-  constexpr int32_t kRuns = 100;
+  constexpr int32_t kRuns = 200;
   Numbers memory(backend, 16 * (kRuns + 1));
   int32_t value = 0;
   const auto replayed = [&](int32_t key) {
@@ -172,7 +172,7 @@ void many_runs(Backend& backend) {
     for (int32_t key = 0; key < kRuns; ++key) CHECK(!replayed(key));
   int32_t kept = 0;
   for (int32_t key = kRuns - 1; key >= 0; --key) kept += replayed(key);
-  CHECK(kept > 30 && kept < kRuns);
+  CHECK(kept > 60 && kept < kRuns);
   for (int32_t key = 0; key < 20; ++key) CHECK(replayed(key));
   ops.drop_runs(context, 7);
   CHECK(!replayed(0));
