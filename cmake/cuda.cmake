@@ -97,4 +97,6 @@ set_source_files_properties(${CUDA_SOURCES} PROPERTIES LANGUAGE CXX COMPILE_OPTI
 add_library(redllm_cuda_emu SHARED ${CUDA_SOURCES} native/cuda/emu/order.cc)
 target_link_libraries(redllm_cuda_emu PRIVATE cuda_emu)
 target_link_options(redllm_cuda_emu PRIVATE -Wl,--exclude-libs,ALL -Wl,--version-script=${CUDA_EXPORTS})
-set_target_properties(redllm_cuda_emu PROPERTIES LINK_DEPENDS ${CUDA_EXPORTS})
+# Not beside the addon, which would be taken for a library to ship; cmake-js sets the directory of a configuration, too.
+set_target_properties(redllm_cuda_emu PROPERTIES LINK_DEPENDS ${CUDA_EXPORTS} LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}
+                      LIBRARY_OUTPUT_DIRECTORY_RELEASE ${CMAKE_BINARY_DIR})
