@@ -31,7 +31,7 @@ export const grids: Readonly<Record<Profile, Grid>> = {
     paper: { source: 1024, answer: 1024, sequences: 1 },
     generation: { sources: [128, 512], answers: [32, 128], batches: [1, 8] },
     equalCost: { sources: [512], answers: [32, 128], batches: [1, 8] },
-    reuse: { source: 256, answer: 8, requests: 20, batch: 4, repeats: shares, n: answersEach },
+    reuse: { source: 128, answer: 8, requests: 10, batch: 4, repeats: shares, n: answersEach },
     length: {
       sources: [256, 512, 1024, 2048, 4096],
       answer: 16,
