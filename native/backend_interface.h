@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <stdexcept>
 
 #include "ops.h"
 
@@ -23,5 +24,10 @@ class Backend {
  protected:
   Backend() = default;
 };
+
+// What has failed on a device stays failed: throws its sentence.
+inline void throw_if_failed(const Ops& ops, Context* context) {
+  if (const char* failure = ops.error(context)) throw std::runtime_error(failure);
+}
 
 }  // namespace redllm

@@ -4,6 +4,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "backend_interface.h"
+
 namespace redllm {
 namespace {
 
@@ -128,7 +130,7 @@ void Transformer::collect(const Plan& plan) {
 }
 
 void Transformer::check_device() const {
-  if (const char* failure = ops_.error(context_)) throw std::runtime_error(failure);
+  throw_if_failed(ops_, context_);
 }
 
 // Rows to which a step that only decodes is filled up, so that it is one of few sizes and can be recorded; 0: it is run as it is.

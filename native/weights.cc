@@ -5,6 +5,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "backend_interface.h"
 #include "cpu/bf16.h"
 #include "relative_bias.h"
 #include "stored_file.h"
@@ -277,7 +278,7 @@ void Weights::load_some(uint64_t bytes) {
     loaded_ += taken;
     left -= std::min(left, taken);
   }
-  if (const char* failure = ops_.error(context_)) throw std::runtime_error(failure);
+  throw_if_failed(ops_, context_);
   if (done()) {
     files_ = std::make_unique<StoredFiles>();
     piece_.clear();
