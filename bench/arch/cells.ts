@@ -1,12 +1,10 @@
 /** Measurements as a record has them: a cell for each model at each place, and ratios between them. */
+import { paperRatio } from '../figure9.ts';
 import { type Cell, type Figure, figure, type Ratio, ratio } from '../record.ts';
 import { shown, type Table } from '../table.ts';
 import type { Floors } from './floors.ts';
 import type { Measurement } from './measure.ts';
 import { timed, units } from './place.ts';
-
-/** Figure 9 of the paper: examples per second, RedLLM over DecLLM, on two TPU v5p. */
-const figure9: Readonly<Record<string, number>> = { '150m': 1.53, '1b': 1.82, '2b': 1.75, '4b': 1.94, '8b': 1.92 };
 
 /** @param size the label of the match */
 export function cellOf({ place, subject, once, samples }: Measurement, size: string, floors: Floors): Cell {
@@ -34,14 +32,16 @@ export function ratiosOf(cells: readonly Cell[]): Ratio[] {
       timed
         .filter(metric => above.figures[metric] && below.figures[metric])
         .map((metric): Ratio => {
-          const plain = String(below.labels.model) === `decllm-${labels.size}`;
-          const paper = above.protocol === 'paper' && plain ? figure9[labels.size!] : undefined;
-          return {
+          const pair = {
             protocol: above.protocol,
             labels,
             metric,
             above: String(model),
             below: String(below.labels.model),
+          };
+          const paper = paperRatio(pair);
+          return {
+            ...pair,
             figure: ratio(above.figures[metric]!, below.figures[metric]!),
             ...(paper === undefined ? {} : { paper }),
           };
