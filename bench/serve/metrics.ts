@@ -28,7 +28,7 @@ export interface Counted {
 export interface Metrics {
   readonly requests: readonly Counted[];
   readonly completed: number;
-  /** Those that were refused for now among them. */
+  /** All that are not complete, whatever went wrong: those that were told to come back later count, too. */
   readonly failed: number;
   /** Seconds. */
   readonly duration: number;
