@@ -10,6 +10,11 @@ export function median(values: readonly number[]): number {
   return quantile(values, 0.5);
 }
 
+/** NaN where there are none. */
+export function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
 /** What is usually asked of many values. */
 export function summary(values: readonly number[]) {
   return {

@@ -2,7 +2,7 @@
 import type { Draw } from '../statistics.ts';
 import { type Floors, type Limit, type ModelShape, promptCost, stepCost } from './floors.ts';
 import type { Place, Protocol } from './place.ts';
-import { type Asked, mean, type Subject } from './subject.ts';
+import { type Asked, type Subject, sampleOf } from './subject.ts';
 
 export interface GenerationGrid {
   readonly sources: readonly number[];
@@ -35,15 +35,7 @@ function placeOf(protocol: Protocol, shape: Shape): Place {
       await subject.askAll(asked(subject, draw));
       return { weight_bytes: subject.loaded.footprint.weightBytes, kv_bytes: subject.heldBytes(shape) };
     },
-    measure: async (subject, draw) => {
-      const { timings, seconds } = await subject.askAll(asked(subject, draw));
-      return {
-        ttft_ms: mean(timings.map(({ first }) => first)),
-        tpot_ms: mean(timings.map(({ between }) => between)),
-        e2e_ms: mean(timings.map(({ last }) => last)),
-        tokens_per_second: timings.reduce((sum, { tokens }) => sum + tokens, 0) / seconds,
-      };
-    },
+    measure: async (subject, draw) => sampleOf(await subject.askAll(asked(subject, draw))),
     limits: (model, floors) => generationLimits(model, floors, shape),
     seconds: (model, floors) => (batch * answer) / generationLimits(model, floors, shape).tokens_per_second!.value,
   };

@@ -18,8 +18,6 @@ export interface Match {
 export const architectures = ['redllm', 'decllm', 'decllm-biattn'] as const;
 export type Architecture = (typeof architectures)[number];
 
-export const paperSizes = ['150m', '1b', '2b', '4b', '8b'] as const;
-
 /** For tests: every part of the harness on it takes milliseconds. */
 const tiny: JsonObject = {
   vocab_size: 512,

@@ -1,7 +1,7 @@
 /** The paper's protocol: a forward pass a sequence, source and answer known, one sequence at a time. */
 import type { Draw } from '../statistics.ts';
 import { promptCost } from './floors.ts';
-import { decoderFlop, encoderFlop, paperFlop } from './flops.ts';
+import { decoderFlop, paperFlop } from './flops.ts';
 import type { Place } from './place.ts';
 import type { Asked, Subject } from './subject.ts';
 
@@ -46,21 +46,12 @@ export function paperPlaces({ source, answer, sequences }: PaperGrid): Place[] {
 }
 
 /** By the paper's formula; as executed here, with the logits of one position of a sequence; and with those of every decoder token. */
-function countsOf({ spec }: Subject, source: number, answer: number) {
+function countsOf(subject: Subject, source: number, answer: number) {
+  const { spec } = subject;
   const encodes = spec.encoder !== undefined;
   const count = encodes ? answer : source + answer;
   const paper = paperFlop(spec, { source: encodes ? source : 0, target: count });
-  const decoder = {
-    first: 0,
-    count,
-    source: encodes ? source : 0,
-    prefix: spec.mask === 'prefix' ? count : 0,
-    sampled: 1,
-  };
-  const encoder = encoderFlop(spec, encodes ? source : 0);
-  return {
-    paper_flop: paper,
-    executed_flop: encoder + decoderFlop(spec, decoder),
-    all_logits_flop: encoder + decoderFlop(spec, { ...decoder, sampled: count }),
-  };
+  const executed = promptCost(subject, { source, sources: 1, rows: 1, given: answer }).flop;
+  const otherLogits = decoderFlop(spec, { first: 0, count: 0, source: 0, prefix: 0, sampled: count - 1 });
+  return { paper_flop: paper, executed_flop: executed, all_logits_flop: executed + otherLogits };
 }

@@ -1,4 +1,5 @@
 /** One place of a protocol's grid: what is asked of a model there, and what that takes at least. */
+import type { Labels } from '../record.ts';
 import type { Draw } from '../statistics.ts';
 import type { Floors, Limit, ModelShape } from './floors.ts';
 import type { Subject } from './subject.ts';
@@ -8,7 +9,7 @@ export type Sample = Readonly<Record<string, number>>;
 
 export interface Place {
   readonly protocol: Protocol;
-  readonly labels: Readonly<Record<string, string | number>>;
+  readonly labels: Labels;
   /** What must be held at once. */
   readonly needs: {
     readonly source: number;
@@ -23,6 +24,14 @@ export interface Place {
   limits(model: ModelShape, floors: Floors): Readonly<Record<string, Limit>>;
   /** What one repetition takes at least. */
   seconds(model: ModelShape, floors: Floors): number;
+}
+
+/** For a place of which nothing is the same every time. */
+export function warmUp(measure: Place['measure']): Place['once'] {
+  return async (subject, draw) => {
+    await measure(subject, draw);
+    return {};
+  };
 }
 
 export const protocols = ['paper', 'generation', 'equal-cost', 'reuse', 'length'] as const;

@@ -1,8 +1,8 @@
 /** A stream of requests of which a share brings a source that was there before, each with one answer or several. */
 import type { Draw } from '../statistics.ts';
 import { type Floors, type ModelShape, promptCost, stepCost } from './floors.ts';
-import type { Place } from './place.ts';
-import { type Asked, mean, type Subject } from './subject.ts';
+import { type Place, warmUp } from './place.ts';
+import { type Asked, type Subject, sampleOf } from './subject.ts';
 
 export interface ReuseGrid {
   readonly source: number;
@@ -32,15 +32,9 @@ function placeOf({ source, answer, requests, batch }: ReuseGrid, repeat: number,
     });
   };
   const measure = async (subject: Subject, draw: Draw) => {
-    const { timings, seconds } = await subject.askAll(asked(subject, draw), batch);
-    const sum = (of: (timing: (typeof timings)[number]) => number) => timings.reduce((all, one) => all + of(one), 0);
-    return {
-      ttft_ms: mean(timings.map(({ first }) => first)),
-      tpot_ms: mean(timings.map(({ between }) => between)),
-      e2e_ms: mean(timings.map(({ last }) => last)),
-      tokens_per_second: sum(({ tokens }) => tokens) / seconds,
-      cached_share: (100 * sum(({ cached }) => cached)) / (requests * source),
-    };
+    const answered = await subject.askAll(asked(subject, draw), batch);
+    const cached = answered.timings.reduce((sum, one) => sum + one.cached, 0);
+    return { ...sampleOf(answered), cached_share: (100 * cached) / (requests * source) };
   };
   /** Every source once, and as many steps as answers take that always fill the batch. */
   const whole = (model: ModelShape, floors: Floors) => {
@@ -58,10 +52,7 @@ function placeOf({ source, answer, requests, batch }: ReuseGrid, repeat: number,
     protocol: 'reuse',
     labels: { source, answer, batch, repeat, n },
     needs: { source, decoder: answer + 1, rows: batch * n, sources: batch },
-    once: async (subject, draw) => {
-      await measure(subject, draw);
-      return {};
-    },
+    once: warmUp(measure),
     measure,
     limits: (model, floors) => {
       const { seconds, because } = whole(model, floors);

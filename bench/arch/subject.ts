@@ -4,7 +4,8 @@ import type { Engine, LoadedModel } from '../../src/engine/engine.ts';
 import type { ModelStats } from '../../src/engine/protocol.ts';
 import type { ComputeType, ModelSpec } from '../../src/models/spec.ts';
 import { submission } from '../../test/fixtures/fake-engine.ts';
-import type { Draw } from '../statistics.ts';
+import { type Draw, mean } from '../statistics.ts';
+import type { Place } from './place.ts';
 
 export interface Asked {
   /** What the answer is to: the source of an encoder-decoder, the prompt of a decoder-only model. */
@@ -26,6 +27,12 @@ export interface Timing {
   readonly tokens: number;
   /** Source and prompt tokens that a cache held. */
   readonly cached: number;
+}
+
+/** What many requests took, each for itself and all together. */
+export interface Answered {
+  readonly timings: readonly Timing[];
+  readonly seconds: number;
 }
 
 const startToken = 1;
@@ -55,17 +62,7 @@ export class Subject {
   }
 
   /** Whether so many rows of that length could be held at once, beside their sources. */
-  holds({
-    source,
-    decoder,
-    rows,
-    sources,
-  }: {
-    source: number;
-    decoder: number;
-    rows: number;
-    sources: number;
-  }): boolean {
+  holds({ source, decoder, rows, sources }: Place['needs']): boolean {
     const { maxSource, maxTarget } = this.loaded;
     const target = this.encodes ? decoder : source + decoder;
     if (target > maxTarget || (this.encodes && source > maxSource)) return false;
@@ -111,7 +108,7 @@ export class Subject {
   }
 
   /** All of them, `atOnce` at a time; the next is asked when one is done. */
-  async askAll(requests: readonly Asked[], atOnce = requests.length): Promise<{ timings: Timing[]; seconds: number }> {
+  async askAll(requests: readonly Asked[], atOnce = requests.length): Promise<Answered> {
     const timings: Timing[] = [];
     const start = performance.now();
     let next = 0;
@@ -123,11 +120,19 @@ export class Subject {
   }
 }
 
+/** Means over the requests, and the rate of all of them. */
+export function sampleOf({ timings, seconds }: Answered) {
+  return {
+    ttft_ms: mean(timings.map(({ first }) => first)),
+    tpot_ms: mean(timings.map(({ between }) => between)),
+    e2e_ms: mean(timings.map(({ last }) => last)),
+    tokens_per_second: timings.reduce((sum, { tokens }) => sum + tokens, 0) / seconds,
+  };
+}
+
 function joined(a: ArrayLike<number>, b: Int32Array): Int32Array {
   const all = new Int32Array(a.length + b.length);
   all.set(a);
   all.set(b, a.length);
   return all;
 }
-
-export const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;

@@ -6,6 +6,7 @@ import type { DescribedModel } from '../../src/cli/models.ts';
 import type { DeviceOptions } from '../../src/device.ts';
 import { LoneModel } from '../lone-model.ts';
 import { type Cell, figure } from '../record.ts';
+import { mean } from '../statistics.ts';
 import { shown, type Table } from '../table.ts';
 import { averaged, MapSum } from './masses.ts';
 import type { Windows } from './windows.ts';
@@ -111,10 +112,6 @@ function lookAt(
     index += part.length;
   }
   return shares;
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
 export function localityTable(cells: readonly Cell[]): Table {

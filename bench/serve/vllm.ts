@@ -1,4 +1,5 @@
 /** A run with the names, units and arithmetic of `vllm bench serve --save-result --save-detailed`, so that its tools read it. */
+import { mean } from '../statistics.ts';
 import { type Counted, type Metrics, valuesOf } from './metrics.ts';
 
 /** What was asked for. */
@@ -20,14 +21,15 @@ export function percentile(values: readonly number[], p: number): number {
   return below + ((sorted[Math.ceil(at)] ?? below) - below) * (at - Math.floor(at));
 }
 
-function mean(values: readonly number[]): number {
-  return values.length === 0 ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length;
+/** 0 where there are none, as vLLM has it. */
+function meanOrZero(values: readonly number[]): number {
+  return values.length === 0 ? 0 : mean(values);
 }
 
 /** Of the values themselves, not of what they are a sample of. */
 function deviation(values: readonly number[]): number {
-  const middle = mean(values);
-  return Math.sqrt(mean(values.map(value => (value - middle) ** 2)));
+  const middle = meanOrZero(values);
+  return Math.sqrt(meanOrZero(values.map(value => (value - middle) ** 2)));
 }
 
 export function vllmFields(metrics: Metrics, asked: Asked, started: Date): Record<string, unknown> {
@@ -72,7 +74,7 @@ export function vllmFields(metrics: Metrics, asked: Asked, started: Date): Recor
 function statistics(metrics: Metrics, percentiles: readonly number[]): Record<string, number> {
   const fields: [string, number][] = [];
   for (const [name, values] of Object.entries(valuesOf(metrics))) {
-    fields.push([`mean_${name}_ms`, mean(values)]);
+    fields.push([`mean_${name}_ms`, meanOrZero(values)]);
     fields.push([`median_${name}_ms`, percentile(values, 50)]);
     fields.push([`std_${name}_ms`, deviation(values)]);
     for (const p of percentiles) fields.push([`p${p}_${name}_ms`, percentile(values, p)]);
