@@ -1,38 +1,45 @@
 /** Cells as a table: labels, then a column for each metric. */
-import type { Cell } from '../record.ts';
+import type { Cell, Labels } from '../record.ts';
 import { type Column, measured, type Table } from './document.ts';
 import { metricTitle } from './metrics.ts';
-import { captionOf, columnsOf, compareLabels } from './places.ts';
+import { captionOf, columnsOf, compareLabels, modelLast } from './places.ts';
 import type { StoredCell } from './results.ts';
 
 /** @param metrics those to show, in this order; all there are where it is left out */
 export function cellTable(caption: string, cells: readonly StoredCell[], metrics = metricsOf(cells)): Table {
   const { names, same } = columnsOf(cells);
-  // The models of one place stand under each other.
-  const sorting = [...names.filter(name => name !== 'model'), 'model'];
   const manyFiles = new Set(cells.map(({ stored }) => stored.file)).size > 1;
-  const labelColumn = (name: string): Column => ({
-    title: name.replaceAll('_', ' '),
-    numeric: cells.every(({ labels }) => typeof labels[name] !== 'string'),
-  });
   return {
     kind: 'table',
     caption: captionOf(caption, same),
     columns: [
-      ...names.map(labelColumn),
+      ...labelColumns(cells, names),
       ...metrics.map(metric => ({ title: metricTitle(metric, unitOf(cells, metric)), numeric: true })),
       { title: 'repetitions', numeric: true },
       ...(manyFiles ? [{ title: 'file' }] : []),
     ],
     rows: cells
-      .toSorted((a, b) => compareLabels(a.labels, b.labels, sorting))
+      .toSorted((a, b) => compareLabels(a.labels, b.labels, modelLast(names)))
       .map(cell => [
-        ...names.map(name => String(cell.labels[name] ?? '')),
+        ...labelWords(cell.labels, names),
         ...metrics.map(metric => measured(metric, cell.figures[metric])),
         repetitionsOf(cell, metrics),
         ...(manyFiles ? [cell.stored.file] : []),
       ]),
   };
+}
+
+/** The columns in which a table says where each of its rows stands. */
+export function labelColumns(places: readonly { readonly labels: Labels }[], names: readonly string[]): Column[] {
+  return names.map(name => ({
+    title: name.replaceAll('_', ' '),
+    numeric: places.every(({ labels }) => typeof labels[name] !== 'string'),
+  }));
+}
+
+/** What stands in them in one row. */
+export function labelWords(labels: Labels, names: readonly string[]): string[] {
+  return names.map(name => String(labels[name] ?? ''));
 }
 
 export function metricsOf(cells: readonly Cell[]): string[] {

@@ -2,12 +2,12 @@
  * The paper's abstract (arXiv 2510.26622), claim by claim and in our words, beside what the records have on it. What the records
  * have nothing on says so: a claim is not shown by being read.
  */
-import { type Piece, type Reference, type Section, type Table, text } from './document.ts';
+import { measured, type Piece, quoted, type Reference, type Section, type Table, text } from './document.ts';
 import { groupBy } from './group.ts';
 import { machineOf } from './machines.ts';
 import { metricOf } from './metrics.ts';
 import { familyOf, labelNames, placeText } from './places.ts';
-import { pairOf, ratiosOf, type StoredRatio, type Summary, summarise } from './ratios.ts';
+import { pairOf, rangeOf, ratiosOf, type StoredRatio, type Summary, summarise } from './ratios.ts';
 import type { Stored, StoredCell } from './results.ts';
 
 interface Claim {
@@ -90,24 +90,17 @@ function ratioFindings(records: readonly Stored[], protocol: string, metrics: re
     ratio => ratio.protocol === protocol && metrics.includes(ratio.metric) && pairOf(ratio) === 'RedLLM / DecLLM',
   );
   if (ratios.length === 0) return null;
-  const measured = [...groupBy(summarise(ratios), ({ machine }) => machine)].flatMap(
-    ([machine, summaries]): Piece[] => [
-      `RedLLM / DecLLM on ${machine}${summaries.some(({ disturbed }) => disturbed) ? ' (disturbed)' : ''}:\n`,
-      ...summaries.flatMap(summaryPieces),
-    ],
-  );
-  return { measured, where: [...filesOf(ratios), seeRatios] };
+  const lines = [...groupBy(summarise(ratios), ({ machine }) => machine)].flatMap(([machine, summaries]): Piece[] => [
+    `RedLLM / DecLLM on ${machine}${summaries.some(({ disturbed }) => disturbed) ? ' (disturbed)' : ''}:\n`,
+    ...summaries.flatMap(summaryPieces),
+  ]);
+  return { measured: lines, where: [...filesOf(ratios), seeRatios] };
 }
 
-function summaryPieces({ size, metric, places, least, greatest, paper }: Summary): Piece[] {
-  const line: Piece[] = [
-    `${size === '' ? '' : `${size}, `}${metricOf(metric, '').title}: `,
-    { kind: 'measured', metric: 'ratio', figure: least.figure },
-  ];
-  if (places.length > 1)
-    line.push(' to ', { kind: 'measured', metric: 'ratio', figure: greatest.figure }, `, ${places.length} places`);
-  if (paper !== undefined) line.push(', the paper ', { kind: 'quoted', value: paper });
-  return [...line, '\n'];
+function summaryPieces(summary: Summary): Piece[] {
+  const { size, metric, paper } = summary;
+  const what = `${size === '' ? '' : `${size}, `}${metricOf(metric, '').title}: `;
+  return [what, ...rangeOf(summary), ...(paper === undefined ? [] : [', the paper ', quoted(paper)]), '\n'];
 }
 
 const seeRatios: Reference = { kind: 'reference', text: 'Ratios', to: 'ratios' };
@@ -132,9 +125,9 @@ function weights(records: readonly Stored[]): Found | null {
   return {
     measured: pairs.flatMap(([red, dec]): Piece[] => [
       `${String(red.labels.model)} `,
-      { kind: 'measured', metric: 'weight_bytes', figure: red.figures.weight_bytes! },
+      measured('weight_bytes', red.figures.weight_bytes),
       ` MiB of weights, ${String(dec.labels.model)} `,
-      { kind: 'measured', metric: 'weight_bytes', figure: dec.figures.weight_bytes! },
+      measured('weight_bytes', dec.figures.weight_bytes),
       ` MiB on ${machineOf(red.stored.record)}.\n`,
     ]),
     where: whereCells(pairs.flat(), 'weight_bytes'),
@@ -164,9 +157,9 @@ function extrapolation(records: readonly Stored[]): Found | null {
           short.labels,
           labelNames([short]).filter(name => name !== 'length'),
         )}: perplexity `,
-        { kind: 'measured', metric: 'perplexity', figure: short.figures.perplexity! },
+        measured('perplexity', short.figures.perplexity),
         ` at ${short.labels.length} tokens, `,
-        { kind: 'measured', metric: 'perplexity', figure: long.figures.perplexity! },
+        measured('perplexity', long.figures.perplexity),
         ` at ${long.labels.length} (${machineOf(short.stored.record)}${short.stored.record.disturbed.length > 0 ? '; disturbed' : ''}).\n`,
       ]),
     ],

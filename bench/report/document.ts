@@ -88,6 +88,11 @@ export interface Section {
   readonly blocks: readonly Block[];
 }
 
+/** What is to be known first, then the blocks; no section where there are none. */
+export function sectionOf(id: string, title: string, about: string, blocks: readonly Block[]): Section[] {
+  return blocks.length === 0 ? [] : [{ id, title, blocks: [text(about), ...blocks] }];
+}
+
 export const text = (words: string): Block => ({ kind: 'text', text: words });
 export const heading = (words: string): Block => ({ kind: 'heading', text: words });
 

@@ -5,7 +5,7 @@ import { type Axis, axisKind, lineChart } from './chart.ts';
 import type { Plot, Point } from './document.ts';
 import { groupBy } from './group.ts';
 import { metricOf, metricTitle } from './metrics.ts';
-import { compareFamilies, compareLabels, familyOf, labelNames, placeText, sizeText, varyingLabels } from './places.ts';
+import { compareFamilies, compareLabels, familyOf, noteOf, placeText, sizeText, varyingLabels } from './places.ts';
 import type { StoredCell } from './results.ts';
 import { capital, slug } from './words.ts';
 
@@ -70,12 +70,11 @@ function plotOf(grid: Grid, cells: readonly StoredCell[], metric: string, over: 
     })
     .toSorted((a, b) => compareFamilies(a.series, b.series));
   const axis = axisTitles[over] ?? over.replaceAll('_', ' ');
-  const same = labelNames(cells).filter(name => !varying.includes(name) && name !== grid.series);
   return lineChart(
     {
       name: slug([grid.name, metric, grid.machine].join(' ')),
       title: `${capital(title)} by ${axis.replace(/ \(.*/, '')}`,
-      note: [grid.machine, placeText(cells[0]!.labels, same)].filter(part => part !== '').join(' · '),
+      note: noteOf(grid.machine, cells, grid.series),
       points,
     },
     { title: axis, kind: horizontalKind(over, points) },

@@ -1,6 +1,6 @@
 /** What `serve` measured: load curves, where the rate of requests grows until a server cannot follow. */
 import { cellTable, metricsOf } from './cell-table.ts';
-import { type Block, folded, heading, type Section, text, warnings } from './document.ts';
+import { type Block, folded, heading, type Section, sectionOf, text, warnings } from './document.ts';
 import { gridPlots } from './grid-plots.ts';
 import { type Campaign, campaignsOf } from './machines.ts';
 import type { Stored } from './results.ts';
@@ -18,11 +18,9 @@ const curves = [
 ];
 
 export function loadSection(records: readonly Stored[]): Section[] {
-  const campaigns = campaignsOf(records, 'serve');
-  if (campaigns.length === 0) return [];
   const about =
     'Requests came when they were due, whatever had become of those before them. Latencies are medians and quartiles of all requests of a load; p99 and throughput have one value a run. A row of the null server is what this client reached against a server that answers at once: its own ceiling.';
-  return [{ id: 'load', title: 'Load', blocks: [text(about), ...campaigns.flatMap(campaignBlocks)] }];
+  return sectionOf('load', 'Load', about, campaignsOf(records, 'serve').flatMap(campaignBlocks));
 }
 
 function campaignBlocks({ machine, cells, disturbed }: Campaign): Block[] {

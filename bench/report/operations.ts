@@ -1,5 +1,7 @@
 /** How many operations a sequence takes: by the paper's formula, as executed here, and as the engine counted them while it ran. */
-import { type Section, type Table, text } from './document.ts';
+
+import { labelColumns, labelWords } from './cell-table.ts';
+import { measured, type Section, sectionOf, type Table } from './document.ts';
 import { groupBy } from './group.ts';
 import { campaignsOf } from './machines.ts';
 import { metricTitle } from './metrics.ts';
@@ -14,11 +16,10 @@ export function operationSection(records: readonly Stored[]): Section[] {
   );
   // They are the same on every machine: one row for each model at each place.
   const once = [...groupBy(cells, ({ protocol, labels }) => JSON.stringify([protocol, labels])).values()];
-  if (once.length === 0) return [];
   const about =
     "The paper's formula takes the look-up of an embedding for a product and attention for full; what is executed leaves out what a causal mask hides, and computes logits only where a token is to be sampled. The engine's own counters are of the run itself.";
-  const table = countTable(once.map(group => group.at(-1)!));
-  return [{ id: 'operations', title: 'Operations', blocks: [text(about), table] }];
+  const tables = once.length === 0 ? [] : [countTable(once.map(group => group.at(-1)!))];
+  return sectionOf('operations', 'Operations', about, tables);
 }
 
 function countTable(cells: readonly StoredCell[]): Table {
@@ -27,7 +28,7 @@ function countTable(cells: readonly StoredCell[]): Table {
     kind: 'table',
     caption: captionOf('Operations of one forward pass', same),
     columns: [
-      ...names.map(title => ({ title, numeric: cells.every(({ labels }) => typeof labels[title] !== 'string') })),
+      ...labelColumns(cells, names),
       ...counts.map(name => ({ title: metricTitle(name, cells[0]!.figures[name]!.unit), numeric: true })),
       { title: 'executed / paper', numeric: true },
       { title: 'counted / executed', numeric: true },
@@ -37,8 +38,8 @@ function countTable(cells: readonly StoredCell[]): Table {
       .map(({ labels, figures }) => {
         const [paper, executed, counted] = counts.map(name => figures[name]!) as [Count, Count, Count];
         return [
-          ...names.map(name => String(labels[name] ?? '')),
-          ...counts.map(metric => ({ kind: 'measured' as const, metric, figure: figures[metric]! })),
+          ...labelWords(labels, names),
+          ...counts.map(metric => measured(metric, figures[metric])),
           { kind: 'quotient', above: executed, below: paper },
           { kind: 'quotient', above: counted, below: executed },
         ];

@@ -47,6 +47,18 @@ export function columnsOf(cells: readonly { readonly labels: Labels }[]): { name
   };
 }
 
+/** For sorting: the models of one place stand under each other. */
+export function modelLast(names: readonly string[]): string[] {
+  return [...names.filter(name => name !== 'model'), 'model'];
+}
+
+/** Below a plot's title: the machine, and what is the same in all points. @param series the label that tells lines apart */
+export function noteOf(machine: string, cells: readonly { readonly labels: Labels }[], series?: string): string {
+  const varying = varyingLabels(cells);
+  const same = labelNames(cells).filter(name => name !== series && !varying.includes(name));
+  return [machine, placeText(cells[0]!.labels, same)].filter(part => part !== '').join(' · ');
+}
+
 /** What a table is called, with what is the same in all of its rows. */
 export function captionOf(words: string, same: string): string {
   return same === '' ? words : `${words} (${same})`;

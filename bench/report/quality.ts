@@ -1,6 +1,6 @@
 /** What `quality` measured: perplexity against length and position, answers against references, and where attention looks. */
 import { cellTable } from './cell-table.ts';
-import { type Block, folded, heading, type Section, text, warnings } from './document.ts';
+import { type Block, folded, heading, type Section, sectionOf, warnings } from './document.ts';
 import { type Grid, gridPlots } from './grid-plots.ts';
 import { type Campaign, campaignsOf } from './machines.ts';
 import { protocolsOf } from './places.ts';
@@ -8,17 +8,9 @@ import type { Stored, StoredCell } from './results.ts';
 import { capital } from './words.ts';
 
 export function qualitySection(records: readonly Stored[]): Section[] {
-  const campaigns = campaignsOf(records, 'quality');
-  if (campaigns.length === 0) return [];
   const about =
     'Of the checkpoints that the records name: what a model makes of text depends on its weights. Perplexity is that of the text behind the prefix, and its repetitions are windows of the text.';
-  return [
-    {
-      id: 'quality',
-      title: 'Quality',
-      blocks: [text(about), ...campaigns.flatMap(campaignBlocks)],
-    },
-  ];
+  return sectionOf('quality', 'Quality', about, campaignsOf(records, 'quality').flatMap(campaignBlocks));
 }
 
 function campaignBlocks(campaign: Campaign): Block[] {

@@ -1,4 +1,5 @@
 /** The section of ratios: for each machine all in brief, then each protocol's as plots and a table. */
+import { labelColumns, labelWords } from './cell-table.ts';
 import { dotChart, lineChart } from './chart.ts';
 import {
   type Block,
@@ -9,8 +10,8 @@ import {
   type Point,
   quoted,
   type Section,
+  sectionOf,
   type Table,
-  text,
   warnings,
 } from './document.ts';
 import { groupBy } from './group.ts';
@@ -21,7 +22,7 @@ import {
   columnsOf,
   compareLabels,
   compareValues,
-  labelNames,
+  noteOf,
   placeText,
   protocolsOf,
   sizeText,
@@ -32,17 +33,10 @@ import type { Stored } from './results.ts';
 import { capital, slug } from './words.ts';
 
 export function ratioSection(records: readonly Stored[]): Section[] {
-  const ratios = ratiosOf(records);
-  if (ratios.length === 0) return [];
   const about =
     'Both models of a pair ran in turns in one process, so what disturbed the machine fell on both. A ratio is that of repetitions with the same number; shown are medians and, behind them, quartiles. Where a grid has several places, the least and the greatest of their medians stand for them.';
-  return [
-    {
-      id: 'ratios',
-      title: 'Ratios',
-      blocks: [text(about), ...[...groupBy(ratios, ({ machine }) => machine)].flatMap(machineBlocks)],
-    },
-  ];
+  const byMachine = groupBy(ratiosOf(records), ({ machine }) => machine);
+  return sectionOf('ratios', 'Ratios', about, [...byMachine].flatMap(machineBlocks));
 }
 
 function machineBlocks([machine, ratios]: [string, readonly StoredRatio[]]): Block[] {
@@ -107,7 +101,7 @@ function bySize(name: string, ratios: readonly StoredRatio[]): Plot | null {
     panel: '',
   }));
   return lineChart(
-    { name, title: `Ratio of ${title} by size`, note: noteOf(ratios), points },
+    { name, title: `Ratio of ${title} by size`, note: noteOf(ratios[0]!.machine, ratios), points },
     { title: 'size', kind: 'names' },
     { title: `ratio of ${title}`, kind: 'linear' },
     'pair',
@@ -123,7 +117,7 @@ function byPlace(name: string, ratios: readonly StoredRatio[]): Plot {
     panel: metricOf(metric, '').title,
   }));
   return dotChart(
-    { name, title: `${capital(ratios[0]!.protocol)}: ratios`, note: noteOf(ratios), points },
+    { name, title: `${capital(ratios[0]!.protocol)}: ratios`, note: noteOf(ratios[0]!.machine, ratios), points },
     { title: 'ratio', kind: 'linear' },
     'pair',
     1,
@@ -143,13 +137,6 @@ function withPaper(
   return [...found, ...quotes.map(ratio => ({ ...at(ratio, true), series: `${pairOf(ratio)}, the paper` }))];
 }
 
-/** The machine and what is the same everywhere. */
-function noteOf(ratios: readonly StoredRatio[]): string {
-  const varying = varyingLabels(ratios);
-  const same = labelNames(ratios).filter(name => !varying.includes(name));
-  return [ratios[0]!.machine, placeText(ratios[0]!.labels, same)].filter(part => part !== '').join(' · ');
-}
-
 function ratioTable(caption: string, ratios: readonly StoredRatio[]): Table {
   const { names, same } = columnsOf(ratios);
   const quotes = ratios.some(({ paper }) => paper !== undefined);
@@ -157,7 +144,7 @@ function ratioTable(caption: string, ratios: readonly StoredRatio[]): Table {
     kind: 'table',
     caption: captionOf(caption, same),
     columns: [
-      ...names.map(title => ({ title, numeric: ratios.every(({ labels }) => typeof labels[title] !== 'string') })),
+      ...labelColumns(ratios, names),
       { title: 'metric' },
       { title: 'pair' },
       { title: 'ratio', numeric: true },
@@ -169,7 +156,7 @@ function ratioTable(caption: string, ratios: readonly StoredRatio[]): Table {
     rows: ratios
       .toSorted((a, b) => compareLabels(a.labels, b.labels, names) || compareValues(a.metric, b.metric))
       .map(ratio => [
-        ...names.map(name => String(ratio.labels[name] ?? '')),
+        ...labelWords(ratio.labels, names),
         metricOf(ratio.metric, '').title,
         `${ratio.above} / ${ratio.below}`,
         measured('ratio', ratio.figure),

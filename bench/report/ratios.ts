@@ -1,5 +1,6 @@
 /** Architectures beside each other: ratios, which a machine's speed falls out of, and the paper's where it has any. */
 import type { Ratio } from '../record.ts';
+import { measured, type Piece } from './document.ts';
 import { groupBy } from './group.ts';
 import { machineOf } from './machines.ts';
 import { metricOf } from './metrics.ts';
@@ -63,6 +64,12 @@ export function summarise(ratios: readonly StoredRatio[]): Summary[] {
   return summaries.toSorted(
     (a, b) => order.indexOf(a.protocol) - order.indexOf(b.protocol) || compareValues(a.size, b.size),
   );
+}
+
+/** The one ratio; of several places the least and the greatest. */
+export function rangeOf({ places, least, greatest }: Summary): Piece[] {
+  const [from, to] = [least, greatest].map(({ figure }) => measured('ratio', figure)) as [Piece, Piece];
+  return places.length === 1 ? [from] : [from, ' to ', to, `, ${places.length} places`];
 }
 
 /** On which side of 1 the first of a pair does better. */

@@ -1,8 +1,8 @@
 /** The README's table of ratios: what stands between two marks is written by the report, and by nobody else. */
-import { measured, type Piece, quoted } from './document.ts';
+import { type Piece, quoted } from './document.ts';
 import { markdownTable } from './markdown.ts';
 import { metricOf } from './metrics.ts';
-import { favours, protocolText, ratiosOf, type Summary, summarise } from './ratios.ts';
+import { favours, protocolText, rangeOf, ratiosOf, type Summary, summarise } from './ratios.ts';
 import type { Stored } from './results.ts';
 
 const begin = '<!-- ratios: written by `npm run bench -- report` -->';
@@ -46,9 +46,7 @@ function ratioBlock(records: readonly Stored[]): string {
 }
 
 function row(summary: Summary): (Piece | Piece[])[] {
-  const { size, metric, places, least, greatest, paper, disturbed } = summary;
-  const range: Piece[] = [measured('ratio', least.figure)];
-  if (places.length > 1) range.push(' to ', measured('ratio', greatest.figure), `, ${places.length} places`);
-  if (disturbed) range.push(' *');
+  const { size, metric, paper, disturbed } = summary;
+  const range = [...rangeOf(summary), ...(disturbed ? [' *'] : [])];
   return [protocolText(summary), size, metricOf(metric, '').title, range, quoted(paper), favours(metric)];
 }

@@ -1,5 +1,5 @@
 /** How far every cell is from what the machine could do at best, by what was measured in the same run. */
-import { cellTable } from './cell-table.ts';
+import { cellTable, labelColumns, labelWords } from './cell-table.ts';
 import { dotChart } from './chart.ts';
 import {
   type Block,
@@ -9,8 +9,8 @@ import {
   type Plot,
   type Point,
   type Section,
+  sectionOf,
   type Table,
-  text,
   warnings,
 } from './document.ts';
 import { groupBy } from './group.ts';
@@ -22,7 +22,8 @@ import {
   compareFamilies,
   compareLabels,
   familyOf,
-  labelNames,
+  modelLast,
+  noteOf,
   placeText,
   protocolsOf,
   varyingLabels,
@@ -39,11 +40,9 @@ interface Bounded {
 }
 
 export function rooflineSection(records: readonly Stored[]): Section[] {
-  const blocks = campaignsOf(records, 'arch').flatMap(blocksOf);
-  if (blocks.length === 0) return [];
   const about =
     'The limit of a cell is computed from bytes and operations, and from the rates at which this machine read and multiplied in the same run. At 100 % the cell took no longer than that; what is beyond 100 % says that the limit was measured too low.';
-  return [{ id: 'roofline', title: 'Distance from the limit', blocks: [text(about), ...blocks] }];
+  return sectionOf('roofline', 'Distance from the limit', about, campaignsOf(records, 'arch').flatMap(blocksOf));
 }
 
 function blocksOf(campaign: Campaign): Block[] {
@@ -78,12 +77,11 @@ function plotOf(protocol: string, machine: string, bounded: readonly Bounded[]):
       }),
     )
     .toSorted((a, b) => compareFamilies(a.series, b.series));
-  const same = labelNames(cells).filter(name => name !== 'model' && !varying.includes(name));
   return dotChart(
     {
       name: slug(`limit ${protocol} ${machine}`),
       title: `${capital(protocol)}: share of the limit`,
-      note: [machine, placeText(cells[0]!.labels, same)].filter(part => part !== '').join(' · '),
+      note: noteOf(machine, cells, 'model'),
       points,
     },
     { title: 'share of the limit (%)', kind: 'linear' },
@@ -93,13 +91,13 @@ function plotOf(protocol: string, machine: string, bounded: readonly Bounded[]):
 }
 
 function tableOf(protocol: string, bounded: readonly Bounded[]): Table {
-  const { names, same } = columnsOf(bounded.map(({ cell }) => cell));
-  const sorting = [...names.filter(name => name !== 'model'), 'model'];
+  const cells = bounded.map(({ cell }) => cell);
+  const { names, same } = columnsOf(cells);
   return {
     kind: 'table',
     caption: captionOf(`${capital(protocol)}: distance from the limit, every cell`, same),
     columns: [
-      ...names.map(title => ({ title, numeric: bounded.every(({ cell }) => typeof cell.labels[title] !== 'string') })),
+      ...labelColumns(cells, names),
       { title: 'metric' },
       { title: 'measured', numeric: true },
       { title: 'limit', numeric: true },
@@ -107,11 +105,11 @@ function tableOf(protocol: string, bounded: readonly Bounded[]): Table {
       { title: 'the limit is', prose: 'narrow' },
     ],
     rows: bounded
-      .toSorted((a, b) => compareLabels(a.cell.labels, b.cell.labels, sorting))
+      .toSorted((a, b) => compareLabels(a.cell.labels, b.cell.labels, modelLast(names)))
       .map(({ cell, metric }) => {
         const figure = cell.figures[metric]!;
         return [
-          ...names.map(name => String(cell.labels[name] ?? '')),
+          ...labelWords(cell.labels, names),
           metricTitle(metric, figure.unit),
           measured(metric, figure),
           { kind: 'limit', metric, figure },
