@@ -14,7 +14,6 @@ Model::Model(std::shared_ptr<Backend> backend, ModelSpec spec, DType compute, We
              const StepLimits& limits)
     : backend_(std::move(backend)),
       spec_(std::move(spec)),
-      limits_(limits),
       weights_(spec_, compute, backend_->ops(), backend_->context(), std::move(source)),
       transformer_(spec_, weights_, compute, backend_->ops(), backend_->context(), limits) {}
 

@@ -30,13 +30,11 @@ class Model {
   // launch and collect may be called once weights().done().
   Weights& weights() { return weights_; }
   Transformer& transformer() { return transformer_; }
-  const StepLimits& limits() const { return limits_; }
   Backend& backend() { return *backend_; }
 
  private:
   std::shared_ptr<Backend> backend_;
   const ModelSpec spec_;
-  const StepLimits limits_;
   Weights weights_;
   Transformer transformer_;
 };

@@ -35,6 +35,11 @@ struct PageLayout {
   uint64_t page_bytes(const Ops& ops) const { return ops.page_bytes(type, layers, kv_heads, head_dim); }
 };
 
+// Pages that so many tokens take in one group.
+inline int32_t pages_for(int32_t tokens) {
+  return (tokens + kPageTokens - 1) / kPageTokens;
+}
+
 // Throws std::runtime_error where layers differ in kv_heads or head_dim.
 PageLayout lay_out_pages(const ModelSpec& spec, DType compute);
 

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <stdexcept>
+#include <string>
 
 namespace redllm {
 
@@ -135,5 +137,10 @@ struct StepLimits {
   int32_t max_source = 0;
   int32_t max_target = 0;
 };
+
+// Throws std::runtime_error("plan: " what) where it does not hold.
+inline void require(bool held, const char* what) {
+  if (!held) throw std::runtime_error(std::string("plan: ") + what);
+}
 
 }  // namespace redllm

@@ -61,9 +61,10 @@ class StepArrays {
     pieces_.clear();
   }
 
-  // Whether an array has moved since this was last asked: what was recorded with its address is then stale.
+  // Whether both sides are one.
   bool host_memory() const { return ops_.host_memory; }
 
+  // Whether an array has moved since this was last asked: what was recorded with its address is then stale.
   bool grown() { return std::exchange(grown_, false); }
 
  private:

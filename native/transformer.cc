@@ -120,16 +120,12 @@ void Transformer::launch(const Plan& plan) {
   if (probe_.on()) results_.keep_masses(probe_.self(), probe_.cross());
   results_.end(plan.samples(),
                plan.samples() > 0 ? *std::max_element(plan.alternatives, plan.alternatives + plan.samples()) : 0);
-  check_device();
+  throw_if_failed(ops_, context_);
 }
 
 void Transformer::collect(const Plan& plan) {
   require(results_.under_way() > 0, "no step is under way");
   results_.collect(plan);
-  check_device();
-}
-
-void Transformer::check_device() const {
   throw_if_failed(ops_, context_);
 }
 

@@ -13,9 +13,11 @@
 #include "pages.h"
 #include "plan.h"
 #include "probe.h"
+#include "row_inputs.h"
+#include "sample_inputs.h"
+#include "source_inputs.h"
 #include "spec.h"
 #include "step_arrays.h"
-#include "step_inputs.h"
 #include "step_results.h"
 #include "weights.h"
 #include "work.h"
@@ -61,7 +63,6 @@ class Transformer {
   void decode(Pass& pass);
   void sample(int32_t tokens, int32_t count);
   void count(const Work& work, const Pass& pass);
-  void check_device() const;
 
   const ModelSpec& spec_;
   const Weights& weights_;
