@@ -6,6 +6,7 @@ export interface DeviceOptions {
   /** 'auto', 'cpu', 'cuda' (the first) or 'cuda:N'. */
   readonly device: string;
   readonly isa: string;
+  /** 0: as many as the process may use. */
   readonly threads: number;
   /** The CUDA backend's library, an absolute path; null: the one beside the addon. */
   readonly cudaLibrary: string | null;

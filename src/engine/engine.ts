@@ -97,7 +97,7 @@ export class Engine {
     return this.#threads;
   }
 
-  /** Why no device computes though one would have been taken; null where nothing is to be said. */
+  /** What there is to say about the device (OpenedRuntime.notice); null: nothing. */
   get notice(): string | null {
     return this.#notice;
   }

@@ -67,9 +67,7 @@ function fittingLengths(
   kvMemory: number,
   { groups, pageTokens, pageBytes }: ModelFootprint,
 ): { readonly maxSource: number; readonly maxTarget: number } {
-  const crossGroups = groups.filter(group => group.kind === 'cross').length;
-  // A group with a window does not grow with the answer.
-  const growing = groups.filter(group => group.kind === 'self' && group.window === 0).length;
+  const { crossGroups, growing } = countGroups(groups);
   const capacity = Math.min(Math.floor(kvMemory / pageBytes), maxPages);
   if (capacity < groups.length) {
     throw new RedllmError(
@@ -86,10 +84,17 @@ function fittingLengths(
   };
 }
 
+/** Groups that grow with the source, and those that grow with the answer: one with a window does not. */
+function countGroups(groups: ModelFootprint['groups']): { readonly crossGroups: number; readonly growing: number } {
+  return {
+    crossGroups: groups.filter(group => group.kind === 'cross').length,
+    growing: groups.filter(group => group.kind === 'self' && group.window === 0).length,
+  };
+}
+
 /** Pages that the longest source, or the longest row of decoder tokens, takes beside one page of each other kind. */
 export function longestRequest({ maxSource, maxTarget }: ModelLimits, { groups, pageTokens }: ModelFootprint): number {
-  const crossGroups = groups.filter(group => group.kind === 'cross').length;
-  const growing = groups.filter(group => group.kind === 'self' && group.window === 0).length;
+  const { crossGroups, growing } = countGroups(groups);
   const take = (mine: number, tokens: number) => mine * Math.ceil(tokens / pageTokens) + groups.length - mine;
   return Math.max(take(crossGroups, maxSource), take(growing, maxTarget));
 }
@@ -101,7 +106,7 @@ export function decoderRoom(
   sourceTokens: number,
   n: number,
 ): number {
-  const crossGroups = groups.filter(group => group.kind === 'cross').length;
+  const { crossGroups } = countGroups(groups);
   const left = pages - crossGroups * Math.ceil(sourceTokens / pageTokens);
   return Math.max(0, Math.floor(left / (n * (groups.length - crossGroups)))) * pageTokens;
 }
@@ -130,7 +135,7 @@ export function historyTokens({ batchTokens, maxTarget }: ModelLimits): number {
 export function planSizes(limits: ModelLimits, footprint: ModelFootprint): PlanSizes {
   return {
     groups: footprint.groups.length,
-    crossGroups: footprint.groups.filter(group => group.kind === 'cross').length,
+    crossGroups: countGroups(footprint.groups).crossGroups,
     pageTokens: footprint.pageTokens,
     biasEntries: limits.rows * (maxBiasEntries + ngramBans(limits)),
     allowEntries: limits.rows * maxAllowedTokens,

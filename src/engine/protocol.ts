@@ -2,6 +2,7 @@
  * The messages between the engine's handle (any thread) and its Worker: the only shapes that cross. All plain data.
  * One `events` message a step carries everything that step brought.
  */
+import type { DeviceOptions } from '../device.ts';
 import type { PlainError } from '../errors.ts';
 import type { ComputeType, GenerationDefaults, ModelSpec } from '../models/spec.ts';
 import type { WeightSource } from '../models/weights.ts';
@@ -19,14 +20,7 @@ export interface ModelToLoad {
   readonly maxTarget: number;
 }
 
-export interface EngineOptions {
-  /** 'auto', 'cpu', 'cuda' or 'cuda:N' (device.ts). */
-  readonly device: string;
-  /** The CUDA backend's library; null: the one beside the addon. */
-  readonly cudaLibrary: string | null;
-  readonly isa: string;
-  /** 0: as many as the process may use. */
-  readonly threads: number;
+export interface EngineOptions extends DeviceOptions {
   /** Tokens (source and decoder) that a step may take; a source or prefix-LM prompt that is longer gets a step of its own. */
   readonly maxBatchTokens: number;
   /** Rows of the running batch, a model. */
@@ -202,7 +196,7 @@ export type FromWorker =
       readonly type: 'ready';
       readonly device: string;
       readonly threads: number;
-      /** Why the CPU computes though any device would have been taken; null where nothing is to be said. */
+      /** OpenedRuntime.notice */
       readonly notice: string | null;
     }
   | { readonly type: 'progress'; readonly model: string; readonly done: number; readonly total: number }
