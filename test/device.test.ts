@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openRuntime } from '../src/device.ts';
 import type { Addon, DeviceReport, RuntimeOptions } from '../src/native.ts';
-import { FakeRuntime } from './fixtures/fake-model.ts';
+import { FakeRuntime } from './fixtures/fake-runtime.ts';
 
 const cpu: DeviceReport = { name: 'cpu plain', available: true, detail: 'ready' };
 

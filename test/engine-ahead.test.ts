@@ -5,8 +5,8 @@ import type { Submission } from '../src/engine/engine.ts';
 import type { EngineOptions, ModelToLoad, SamplingParams } from '../src/engine/protocol.ts';
 import { sequenceSeed } from '../src/engine/sampling.ts';
 import { collect, FakeEngine, fakeModel, greedy, submission } from './fixtures/fake-engine.ts';
-import { FakeRuntime } from './fixtures/fake-model.ts';
 import { expectedAnswer, expectedHypotheses } from './fixtures/fake-oracle.ts';
+import { FakeRuntime } from './fixtures/fake-runtime.ts';
 import { fakePageBytes } from './fixtures/fake-spec.ts';
 
 const start = (options: Partial<EngineOptions> = {}, models?: ModelToLoad[], now?: () => number) =>

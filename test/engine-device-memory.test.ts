@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { collect, FakeEngine, fakeModel, submission } from './fixtures/fake-engine.ts';
-import { FakeRuntime } from './fixtures/fake-model.ts';
+import { FakeRuntime } from './fixtures/fake-runtime.ts';
 import { fakePageBytes } from './fixtures/fake-spec.ts';
 
 function device(pages: number): FakeRuntime {
