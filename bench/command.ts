@@ -11,6 +11,9 @@ export type Measured = Pick<BenchmarkRecord, 'device' | 'seed' | 'disturbed' | '
   readonly table: Table;
 };
 
+/** Takes lines that tell how far a run is. */
+export type Say = (line: string) => void;
+
 export interface Command<F extends Flags> {
   readonly about: string;
   /** What stands after the flags, e.g. `[out.json]`: the record's path is the first, for commands that measure. */
@@ -19,10 +22,10 @@ export interface Command<F extends Flags> {
   /** Brings arguments into the one form that flags have. */
   prepare?(args: readonly string[]): string[];
   /**
-   * @param paths what stood between the flags   @param say for lines that tell how far it is
+   * @param paths what stood between the flags
    * @returns what a record is made of; nothing where the command has written what it has to
    */
-  run(flags: F, paths: readonly string[], say: (line: string) => void): Promise<Measured | undefined>;
+  run(flags: F, paths: readonly string[], say: Say): Promise<Measured | undefined>;
 }
 
 export function recordOf(

@@ -4,7 +4,7 @@ import { type Config, configSchema } from '../../src/config.ts';
 import { openRuntime } from '../../src/device.ts';
 import type { ComputeType } from '../../src/models/spec.ts';
 import { loadAddon, type NativeRuntime } from '../../src/native.ts';
-import type { Command, Measured } from '../command.ts';
+import type { Command, Measured, Say } from '../command.ts';
 import type { BenchmarkRecord } from '../record.ts';
 import { cellOf, ratiosOf, tableOf } from './cells.ts';
 import { LoadWatch, spreadSentences } from './disturbances.ts';
@@ -38,7 +38,6 @@ const flags = {
   part: '',
 };
 type ArchFlags = typeof flags;
-type Say = (line: string) => void;
 
 export const arch: Command<ArchFlags> = {
   about: 'the architectures at equal parameters and at equal cost, on the same kernels',

@@ -4,6 +4,7 @@ import { type Config, configSchema } from '../../src/config.ts';
 import { describeRandom } from '../../src/models/registry.ts';
 import type { ComputeType } from '../../src/models/spec.ts';
 import type { NativeRuntime } from '../../src/native.ts';
+import type { Say } from '../command.ts';
 import type { Match } from './models.ts';
 import type { Place } from './place.ts';
 import { Subject } from './subject.ts';
@@ -28,7 +29,7 @@ export async function withMatch<T>(
   where: Where,
   runtime: NativeRuntime,
   places: readonly Place[],
-  say: (line: string) => void,
+  say: Say,
   run: (subjects: readonly Subject[]) => Promise<T>,
 ): Promise<T> {
   const { compute, seed, batchTokens } = where;

@@ -1,4 +1,5 @@
 /** Models take turns at every place of a protocol, in every repetition: what disturbs the machine falls on all of them. */
+import type { Say } from '../command.ts';
 import { Draw } from '../statistics.ts';
 import type { Place, Sample } from './place.ts';
 import type { Subject } from './subject.ts';
@@ -20,7 +21,7 @@ export async function measure(
   subjects: readonly Subject[],
   places: readonly Place[],
   { repetitions, seed, first }: { repetitions: number; seed: number; first: number },
-  say: (line: string) => void,
+  say: Say,
   between: () => void,
 ): Promise<Measurement[]> {
   const measured = places.flatMap(place =>

@@ -1,6 +1,7 @@
 /** Answers against references, several models side by side: how right they are, and how long they take. */
 import type { Generator } from '../../src/generate.ts';
 import type { ServedModel } from '../../src/served-model.ts';
+import type { Say } from '../command.ts';
 import { type Cell, figure, type Labels, type Ratio, ratio } from '../record.ts';
 import type { Table } from '../table.ts';
 import { shown } from '../table.ts';
@@ -23,12 +24,7 @@ interface Measured {
 }
 
 /** Models in turn within a repetition: what disturbs the machine falls on all of them. */
-export async function accuracies(
-  generator: Generator,
-  models: readonly ServedModel[],
-  plan: Plan,
-  say: (line: string) => void,
-) {
+export async function accuracies(generator: Generator, models: readonly ServedModel[], plan: Plan, say: Say) {
   const { items, beams, maxTokens } = plan;
   const places: Measured[] = plan.concurrencies.flatMap(concurrency =>
     models.map(model => ({ model, concurrency, runs: [], fits: [] })),

@@ -4,6 +4,7 @@
  */
 import type { DescribedModel } from '../../src/cli/models.ts';
 import type { DeviceOptions } from '../../src/device.ts';
+import type { Say } from '../command.ts';
 import { LoneModel } from '../lone-model.ts';
 import { type Cell, figure } from '../record.ts';
 import { mean } from '../statistics.ts';
@@ -37,7 +38,7 @@ export function localities(
   models: readonly Looked[],
   where: DeviceOptions,
   bins: Bins,
-  say: (line: string) => void,
+  say: Say,
 ): { readonly device: string; readonly cells: Cell[]; readonly cross: CrossMap[] } {
   const longest = Math.max(...models.map(({ windows }) => windows.windows[0]!.length));
   const bin = bins.bin || Math.ceil(longest / 16);

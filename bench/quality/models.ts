@@ -2,6 +2,7 @@
 import { type DescribedModel, describeModels, type Running, startModels } from '../../src/cli/models.ts';
 import type { Config } from '../../src/config.ts';
 import { RedllmError } from '../../src/errors.ts';
+import type { Say } from '../command.ts';
 
 /** @throws Error that names the flag, where there is no such checkpoint, or none that is served */
 export async function describe(config: Config): Promise<DescribedModel[]> {
@@ -16,7 +17,7 @@ export async function describe(config: Config): Promise<DescribedModel[]> {
 /** @param run the engine ends with it */
 export async function withModels<T>(
   config: Config,
-  say: (line: string) => void,
+  say: Say,
   run: (running: Running, models: readonly DescribedModel[]) => Promise<T>,
 ): Promise<T> {
   const models = await describe(config);

@@ -5,6 +5,7 @@
  */
 import type { Generator } from '../../src/generate.ts';
 import type { ServedModel } from '../../src/served-model.ts';
+import type { Say } from '../command.ts';
 import { type Cell, figure, type Labels } from '../record.ts';
 import { quantile } from '../statistics.ts';
 import { inParallel } from './models.ts';
@@ -32,7 +33,7 @@ export async function perplexities(
   model: ServedModel,
   { start, windows, lengths }: Windows,
   bin: number,
-  say: (line: string) => void,
+  say: Say,
 ): Promise<Perplexities> {
   const found: Perplexities = { cells: [], pooled: [] };
   for (const [prefix, ends] of lengths) {

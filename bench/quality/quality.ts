@@ -1,8 +1,7 @@
 /** What a checkpoint makes of text: perplexity, answers against references, where its attention looks. docs/benchmark.md says how to read it. */
-
 import { deviceOptions } from '../../src/cli/models.ts';
 import { openText } from '../../src/served-model.ts';
-import type { Command, Measured } from '../command.ts';
+import type { Command, Measured, Say } from '../command.ts';
 import { accuracies, accuracyTable } from './accuracy.ts';
 import { flags, type QualityFlags, readList, readSettings, readTask, readWhole } from './flags.ts';
 import { localities, localityTable } from './locality.ts';
@@ -10,8 +9,6 @@ import { describe, withModels } from './models.ts';
 import { type Perplexities, perplexities, perplexityTable } from './perplexity.ts';
 import { readReferences } from './references.ts';
 import { cutWindows, fingerprint } from './windows.ts';
-
-type Say = (line: string) => void;
 
 export const quality: Command<QualityFlags> = {
   about: 'perplexity, accuracy against references, and locality of attention, of checkpoints',

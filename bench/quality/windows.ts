@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { ServedModel } from '../../src/served-model.ts';
+import type { Say } from '../command.ts';
 import type { QualityFlags } from './flags.ts';
 
 /** What must be known of a model: those that are served have it all. */
@@ -26,7 +27,7 @@ export interface Windows {
 export function cutWindows(
   model: Reader,
   asked: { readonly given: QualityFlags; readonly prefixes: readonly number[]; readonly lengths: readonly number[] },
-  say: (line: string) => void,
+  say: Say,
 ): Windows {
   const { given, prefixes } = asked;
   const tokens = readTokens(model, given);

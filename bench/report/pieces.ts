@@ -1,5 +1,4 @@
 /** Measured values as words: a median, and its quartiles where they differ from it. */
-
 import { shown } from '../table.ts';
 import type { Piece } from './document.ts';
 import { shareOfLimit, shownValue } from './metrics.ts';

@@ -1,6 +1,6 @@
 /** Any OpenAI-compatible server, or our WebSocket, under an open-loop load; docs/benchmark.md says how to read it. */
 import { writeFileSync } from 'node:fs';
-import type { Command, Measured } from '../command.ts';
+import type { Command, Measured, Say } from '../command.ts';
 import type { Cell, Labels } from '../record.ts';
 import { shown } from '../table.ts';
 import { type Ceiling, ceilingOf, cellOf, tableOf } from './cells.ts';
@@ -9,8 +9,6 @@ import { withNullServer } from './null-target.ts';
 import { Client, type Plan, type Run } from './run.ts';
 import { firstModel, keyHeaders, readAddress, type Target } from './target.ts';
 import { vllmFields } from './vllm.ts';
-
-type Say = (line: string) => void;
 
 export const serve: Command<ServeFlags> = {
   about: 'latency, throughput and goodput of a server under load',
