@@ -5,6 +5,7 @@ import { openRuntime } from '../../src/device.ts';
 import type { ComputeType } from '../../src/models/spec.ts';
 import { loadAddon, type NativeRuntime } from '../../src/native.ts';
 import type { Command, Measured, Say } from '../command.ts';
+import { groupBy } from '../group.ts';
 import type { BenchmarkRecord } from '../record.ts';
 import { cellOf, ratiosOf, tableOf } from './cells.ts';
 import { LoadWatch, spreadSentences } from './disturbances.ts';
@@ -84,12 +85,8 @@ class Run {
     this.#flags = given;
     this.#runtime = runtime;
     this.#say = say;
-    this.#profile =
-      given.profile === ''
-        ? runtime.device.startsWith('cuda')
-          ? 'cuda'
-          : 'cpu'
-        : listOf('profile', given.profile, profiles)[0]!;
+    const fitting = runtime.device.startsWith('cuda') ? 'cuda' : 'cpu';
+    this.#profile = listOf('profile', given.profile || fitting, profiles)[0]!;
     this.#grid = grids[this.#profile];
     this.#compute = listOf('dtype', given.dtype, ['bfloat16', 'float32'])[0]!;
     this.#rates = new Rates(runtime, this.#compute, this.#profile);
@@ -189,12 +186,7 @@ class Run {
 
 /** Runs of units whose models are the same; those of one size stand together. */
 function sameModels(units: readonly Unit[]): Unit[][] {
-  const groups = new Map<string, Unit[]>();
-  for (const unit of units) {
-    const key = unit.match.candidates.map(({ name }) => name).join(' ');
-    groups.set(key, [...(groups.get(key) ?? []), unit]);
-  }
-  return [...groups.values()];
+  return [...groupBy(units, ({ match }) => match.candidates.map(({ name }) => name).join(' ')).values()];
 }
 
 function split<T>(all: readonly T[], test: (one: T) => boolean): [yes: T[], no: T[]] {

@@ -4,6 +4,7 @@ import type { Engine, LoadedModel } from '../../src/engine/engine.ts';
 import type { ModelStats } from '../../src/engine/protocol.ts';
 import type { ComputeType, ModelSpec } from '../../src/models/spec.ts';
 import { submission } from '../../test/fixtures/fake-engine.ts';
+import { inParallel } from '../parallel.ts';
 import { type Draw, mean } from '../statistics.ts';
 import type { Place } from './place.ts';
 
@@ -109,13 +110,8 @@ export class Subject {
 
   /** All of them, `atOnce` at a time; the next is asked when one is done. */
   async askAll(requests: readonly Asked[], atOnce = requests.length): Promise<Answered> {
-    const timings: Timing[] = [];
     const start = performance.now();
-    let next = 0;
-    const client = async () => {
-      while (next < requests.length) timings.push(await this.ask(requests[next++]!));
-    };
-    await Promise.all(Array.from({ length: Math.min(atOnce, requests.length) }, client));
+    const timings = await inParallel(requests, atOnce, asked => this.ask(asked));
     return { timings, seconds: (performance.now() - start) / 1000 };
   }
 }

@@ -1,10 +1,10 @@
 /** Answers of a model to given prompts, so many at a time, and how well they fit the references. */
 import type { Generator } from '../../src/generate.ts';
 import type { ServedModel } from '../../src/served-model.ts';
+import { inParallel } from '../parallel.ts';
 import { bleu } from './bleu.ts';
 import { chrf } from './chrf.ts';
 import { nearest } from './edit-distance.ts';
-import { inParallel } from './models.ts';
 import type { Item } from './references.ts';
 
 export interface Answer {

@@ -28,18 +28,3 @@ export async function withModels<T>(
     await running.close();
   }
 }
-
-/** Runs work over items, so many at a time, and gives the results in the items' order. */
-export async function inParallel<T, R>(
-  items: readonly T[],
-  parallel: number,
-  work: (item: T, index: number) => Promise<R>,
-): Promise<R[]> {
-  const results = new Array<R>(items.length);
-  const left = items.entries();
-  const worker = async () => {
-    for (const [index, item] of left) results[index] = await work(item, index);
-  };
-  await Promise.all(Array.from({ length: Math.min(parallel, items.length) }, worker));
-  return results;
-}

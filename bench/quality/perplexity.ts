@@ -6,9 +6,9 @@
 import type { Generator } from '../../src/generate.ts';
 import type { ServedModel } from '../../src/served-model.ts';
 import type { Say } from '../command.ts';
+import { inParallel } from '../parallel.ts';
 import { type Cell, figure, type Labels } from '../record.ts';
 import { quantile } from '../statistics.ts';
-import { inParallel } from './models.ts';
 import type { Windows } from './windows.ts';
 
 /** Windows that are scored side by side. */

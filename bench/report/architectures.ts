@@ -1,8 +1,9 @@
 /** What `arch` measured: one section a protocol, plots over tables, each machine for itself. */
+
+import { groupBy } from '../group.ts';
 import { cellTable, metricsOf } from './cell-table.ts';
 import { type Block, folded, heading, type Section, text, warnings } from './document.ts';
 import { gridPlots } from './grid-plots.ts';
-import { groupBy } from './group.ts';
 import { type Campaign, campaignsOf } from './machines.ts';
 import { protocolsOf } from './places.ts';
 import type { Stored } from './results.ts';

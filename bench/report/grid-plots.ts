@@ -1,9 +1,10 @@
 /** Cells of a grid as plots: a metric over one label, models as lines, every other label that varies as panels. */
+
+import { groupBy } from '../group.ts';
 import type { Cell } from '../record.ts';
 import { metricsOf, unitOf } from './cell-table.ts';
 import { type Axis, axisKind, lineChart } from './chart.ts';
 import type { Plot, Point } from './document.ts';
-import { groupBy } from './group.ts';
 import { metricOf, metricTitle } from './metrics.ts';
 import { compareFamilies, compareLabels, familyOf, noteOf, placeText, sizeText, varyingLabels } from './places.ts';
 import type { StoredCell } from './results.ts';

@@ -1,6 +1,7 @@
 /** Records by what they were measured on: absolute times of two machines never share a table or a plot. */
+
+import { groupBy } from '../group.ts';
 import { type BenchmarkRecord, placeOf } from '../record.ts';
-import { groupBy } from './group.ts';
 import type { Stored, StoredCell } from './results.ts';
 
 /** Records of one benchmark on one machine: parts of one grid, perhaps. */

@@ -1,4 +1,6 @@
 /** The section of ratios: for each machine all in brief, then each protocol's as plots and a table. */
+
+import { groupBy } from '../group.ts';
 import { labelColumns, labelWords } from './cell-table.ts';
 import { dotChart, lineChart } from './chart.ts';
 import {
@@ -14,7 +16,6 @@ import {
   type Table,
   warnings,
 } from './document.ts';
-import { groupBy } from './group.ts';
 import { disturbancesOf } from './machines.ts';
 import { metricOf } from './metrics.ts';
 import {

@@ -1,4 +1,6 @@
 /** How far every cell is from what the machine could do at best, by what was measured in the same run. */
+
+import { groupBy } from '../group.ts';
 import { cellTable, labelColumns, labelWords } from './cell-table.ts';
 import { dotChart } from './chart.ts';
 import {
@@ -13,7 +15,6 @@ import {
   type Table,
   warnings,
 } from './document.ts';
-import { groupBy } from './group.ts';
 import { type Campaign, campaignsOf } from './machines.ts';
 import { metricOf, metricTitle, shareOfLimit } from './metrics.ts';
 import {
