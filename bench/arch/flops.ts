@@ -37,13 +37,17 @@ export interface DecoderPass {
 
 /** FLOP executed to encode one source of n tokens: its layers, and the keys and values of every cross-attention. */
 export function encoderFlop(spec: ModelSpec, n: number): number {
-  const { encoder, decoder } = spec;
-  if (encoder === undefined) return 0;
-  let madds = n * stackProducts(encoder);
-  for (const { self } of encoder.layers) madds += pairMadds(self.block) * pairsOf(self.block, 0, n, n);
-  for (const { cross } of decoder.layers)
-    if (cross) madds += n * (elements(cross.block.key) + elements(cross.block.value));
+  let madds = n * sourceProducts(spec);
+  for (const { self } of spec.encoder?.layers ?? []) madds += pairMadds(self.block) * pairsOf(self.block, 0, n, n);
   return 2 * madds;
+}
+
+/** Multiply-adds a source token: all products of the encoder's layers, and the keys and values of every cross-attention. */
+export function sourceProducts({ encoder, decoder }: ModelSpec): number {
+  if (encoder === undefined) return 0;
+  let madds = stackProducts(encoder);
+  for (const { cross } of decoder.layers) if (cross) madds += elements(cross.block.key) + elements(cross.block.value);
+  return madds;
 }
 
 /** FLOP executed by the decoder and its head. */

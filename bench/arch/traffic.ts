@@ -1,20 +1,17 @@
 /** Bytes that must be read at least: weights once, and the keys and values that are seen. */
 import type { AttentionSpec, ComputeType, ModelSpec } from '../../src/models/spec.ts';
-import { elements, stackProducts } from './flops.ts';
+import { elements, sourceProducts, stackProducts } from './flops.ts';
 
 export const bytesOf = (compute: ComputeType) => (compute === 'bfloat16' ? 2 : 4);
 
 /** Weights that a decode step reads: of the decoder's layers, without the keys and values of cross-attention, and the head. */
 export function decodeWeights(spec: ModelSpec): number {
-  const { shape } = spec.head.weight;
-  return stackProducts(spec.decoder) + shape[0]! * shape[1]!;
+  return stackProducts(spec.decoder) + elements(spec.head);
 }
 
-/** Weights that encoding a source reads. */
-export function encodeWeights({ encoder, decoder }: ModelSpec): number {
-  if (encoder === undefined) return 0;
-  const keys = decoder.layers.map(({ cross }) => (cross ? elements(cross.block.key) + elements(cross.block.value) : 0));
-  return stackProducts(encoder) + keys.reduce((sum, count) => sum + count, 0);
+/** Weights that encoding a source reads: each is in one product a token. */
+export function encodeWeights(spec: ModelSpec): number {
+  return sourceProducts(spec);
 }
 
 /** Values kept for one decoder token, and for one source token. */
