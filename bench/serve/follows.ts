@@ -3,6 +3,7 @@
  * and every figure of a cell is computed from them again, by what computed them first.
  */
 import { z } from 'zod';
+import type { Cell } from '../record.ts';
 import type { Answer, ErrorKind } from './answer.ts';
 import { cellOf } from './cells.ts';
 import { type Metrics, measure, type Objectives, readObjectives } from './metrics.ts';
@@ -36,7 +37,7 @@ export interface Fault {
 /** What of a record the check reads. */
 interface Checked {
   readonly flags: Readonly<Record<string, string | number | boolean>>;
-  readonly cells: readonly Parameters<typeof sameFigures>[1][];
+  readonly cells: readonly Cell[];
   readonly more?: Readonly<Record<string, unknown>> | undefined;
 }
 
@@ -173,22 +174,7 @@ function cellFaults(record: Checked, runs: readonly { detailed: Detailed; metric
   return faults;
 }
 
-interface Figures {
-  readonly protocol: string;
-  readonly labels: Readonly<Record<string, string | number>>;
-  readonly figures: Readonly<
-    Record<
-      string,
-      {
-        readonly repetitions: readonly number[];
-        readonly median: number;
-        readonly limit?: { readonly value: number } | undefined;
-      }
-    >
-  >;
-}
-
-function sameFigures(expected: Figures, said: Figures): Fault[] {
+function sameFigures(expected: Cell, said: Cell): Fault[] {
   const names = new Set([...Object.keys(expected.figures), ...Object.keys(said.figures)]);
   return [...names].flatMap(name => {
     const [should, is] = [expected.figures[name]?.repetitions, said.figures[name]?.repetitions];

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import type { Command, Measured, Say } from '../command.ts';
 import type { Cell, Labels } from '../record.ts';
 import { shown } from '../table.ts';
-import { type Ceiling, ceilingOf, cellOf, tableOf } from './cells.ts';
+import { ceilingOf, cellOf, tableOf } from './cells.ts';
 import { flags, prepare, readPercentiles, readPlans, type ServeFlags } from './flags.ts';
 import { withNullServer } from './null-target.ts';
 import { Client, type Plan, type Run } from './run.ts';
@@ -25,14 +25,14 @@ export const serve: Command<ServeFlags> = {
     const percentiles = readPercentiles(given['metric-percentiles']);
     if (address === null) {
       const runs = await withNullServer(backend, target => measureTarget(target, plans, given, say));
-      return finish('null server', runs, [], null, given, percentiles);
+      return finish('null server', runs, [], given, percentiles);
     }
     const headers = keyHeaders();
     const target: Target = { ...address, headers, model: given.model || (await firstModel(address.base, headers)) };
     // Before the load, while the server has nothing to do.
     const least = given['null-server'] ? await ceiling(target, plans[0]!, given, say) : [];
     const runs = await measureTarget(target, plans, given, say);
-    return finish(target.base, runs, least, least[0] ? ceilingOf(least[0].run) : null, given, percentiles);
+    return finish(target.base, runs, least, given, percentiles);
   },
 };
 
@@ -76,14 +76,15 @@ function ceiling(like: Target, plan: Plan, given: ServeFlags, say: Say): Promise
   return withNullServer(like.backend, target => measureTarget(target, [all], once, say));
 }
 
+/** @param least what measured the client's own ceiling */
 function finish(
   device: string,
   runs: readonly Ran[],
   least: readonly Ran[],
-  limit: Ceiling | null,
   given: ServeFlags,
   percentiles: readonly number[],
 ): Measured {
+  const limit = least[0] === undefined ? null : ceilingOf(least[0].run);
   const plans = [...new Set(runs.map(({ run }) => run.plan))];
   const cells: Cell[] = [
     ...least.map(({ run, target }) => cellOf('null', labelsOf(run.plan, target, { ...given, label: '' }), [run], null)),
