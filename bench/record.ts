@@ -102,6 +102,11 @@ export function placeOf({ protocol, labels }: Pick<Cell, 'protocol' | 'labels'>)
   return JSON.stringify([protocol, Object.entries(labels).toSorted(([a], [b]) => (a < b ? -1 : 1))]);
 }
 
+/** Whether a cell has all of these labels; it may have others, too. */
+export function hasLabels(cell: Pick<Cell, 'labels'>, labels: Labels): boolean {
+  return Object.entries(labels).every(([name, value]) => cell.labels[name] === value);
+}
+
 /** The one cell of a model in a ratio; nothing where there is none, or more than one. */
 export function cellOf(cells: readonly Cell[], ratio: Omit<Ratio, 'figure'>, model: string): Cell | undefined {
   const fitting = cells.filter(
@@ -109,7 +114,7 @@ export function cellOf(cells: readonly Cell[], ratio: Omit<Ratio, 'figure'>, mod
       cell.protocol === ratio.protocol &&
       cell.labels.model === model &&
       Object.hasOwn(cell.figures, ratio.metric) &&
-      Object.entries(ratio.labels).every(([name, value]) => cell.labels[name] === value),
+      hasLabels(cell, ratio.labels),
   );
   return fitting.length === 1 ? fitting[0] : undefined;
 }
@@ -175,13 +180,19 @@ export function ratio(above: Figure, below: Figure): Figure {
 
 /** @throws Error with the path of the field and what is wrong with it */
 export function readRecord(path: string): BenchmarkRecord {
-  const found = recordSchema.safeParse(parse(path));
+  return recordFrom(path, readJson(path));
+}
+
+/** @param content what the file holds   @throws Error as `readRecord` */
+export function recordFrom(path: string, content: unknown): BenchmarkRecord {
+  const found = recordSchema.safeParse(content);
   if (found.success) return found.data;
   const wrong = found.error.issues.map(issue => `${issue.path.join('.') || 'the record'} ${issue.message}`);
   throw new Error(`${path}: ${wrong.join('; ')}`);
 }
 
-function parse(path: string): unknown {
+/** @throws Error that names the file */
+export function readJson(path: string): unknown {
   try {
     return JSON.parse(readFileSync(path, 'utf8'));
   } catch (error) {

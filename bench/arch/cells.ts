@@ -1,6 +1,6 @@
 /** Measurements as a record has them: a cell for each model at each place, and ratios between them. */
 import { paperRatio } from '../figure9.ts';
-import { type Cell, type Figure, figure, type Ratio, ratio } from '../record.ts';
+import { type Cell, cellOf as cellInRatio, type Figure, figure, hasLabels, type Ratio, ratio } from '../record.ts';
 import { shown, type Table } from '../table.ts';
 import type { Floors } from './floors.ts';
 import type { Measurement } from './measure.ts';
@@ -26,7 +26,7 @@ export function ratiosOf(cells: readonly Cell[]): Ratio[] {
     const { model, ...labels } = above.labels;
     if (!String(model).startsWith('redllm')) return [];
     const others = cells.filter(
-      cell => cell.labels.model !== model && cell.protocol === above.protocol && samePlace(cell, labels),
+      cell => cell.labels.model !== model && cell.protocol === above.protocol && hasLabels(cell, labels),
     );
     return others.flatMap(below =>
       timed
@@ -50,16 +50,11 @@ export function ratiosOf(cells: readonly Cell[]): Ratio[] {
   });
 }
 
-const samePlace = (cell: Cell, labels: Cell['labels']) =>
-  Object.entries(labels).every(([name, value]) => cell.labels[name] === value);
-
 /** A line a ratio: RedLLM's figure, the other's, and their quotient with quartiles. */
 export function tableOf(cells: readonly Cell[], ratios: readonly Ratio[]): Table {
-  return ratios.map(({ protocol, labels, metric, above, below, figure: found, paper }) => {
-    const of = (model: string) =>
-      cells.find(cell => cell.protocol === protocol && cell.labels.model === model && samePlace(cell, labels))!.figures[
-        metric
-      ]!;
+  return ratios.map(one => {
+    const { protocol, labels, metric, above, below, figure: found, paper } = one;
+    const of = (model: string) => cellInRatio(cells, one, model)!.figures[metric]!;
     const place = Object.entries(labels).map(([name, value]) => `${name} ${value}`);
     return {
       place: `${protocol}: ${place.join(', ')}`,

@@ -2,9 +2,8 @@
 import type { Generator } from '../../src/generate.ts';
 import type { ServedModel } from '../../src/served-model.ts';
 import type { Say } from '../command.ts';
-import { type Cell, figure, type Labels, type Ratio, ratio } from '../record.ts';
-import type { Table } from '../table.ts';
-import { shown } from '../table.ts';
+import { type Cell, figure, hasLabels, type Ratio, ratio } from '../record.ts';
+import { shown, type Table } from '../table.ts';
 import { answerAll, type Fit, fitOf, type Run } from './answers.ts';
 import type { Item } from './references.ts';
 
@@ -57,33 +56,21 @@ export async function accuracies(generator: Generator, models: readonly ServedMo
 
 function cellOf({ model, concurrency, runs, fits }: Measured, beams: number): Cell {
   const labels = { model: model.name, beams, concurrency };
-  const each = <T>(of: readonly T[], value: (one: T) => number) => of.map(value);
+  const ofFits = (unit: string, value: (fit: Fit) => number) => figure(unit, fits.map(value));
   const generated = ({ answers }: Run) => answers.reduce((sum, { tokens }) => sum + tokens.length, 0);
   const texts =
     fits[0]!.bleu === undefined
       ? {}
       : {
-          bleu: figure(
-            'BLEU',
-            each(fits, fit => fit.bleu!),
-          ),
-          chrf: figure(
-            'chrF',
-            each(fits, fit => fit.chrf!),
-          ),
+          bleu: ofFits('BLEU', ({ bleu }) => bleu!),
+          chrf: ofFits('chrF', ({ chrf }) => chrf!),
         };
   return {
     protocol: 'accuracy',
     labels,
     figures: {
-      exact_match: figure(
-        'share',
-        each(fits, fit => fit.exact),
-      ),
-      edit_distance: figure(
-        'edits per token',
-        each(fits, fit => fit.edits),
-      ),
+      exact_match: ofFits('share', ({ exact }) => exact),
+      edit_distance: ofFits('edits per token', ({ edits }) => edits),
       ...texts,
       seconds_per_item: figure(
         's',
@@ -91,7 +78,7 @@ function cellOf({ model, concurrency, runs, fits }: Measured, beams: number): Ce
       ),
       tokens_per_second: figure(
         'tokens/s',
-        each(runs, run => generated(run) / run.seconds),
+        runs.map(run => generated(run) / run.seconds),
       ),
     },
   };
@@ -103,7 +90,7 @@ function ratiosOf(cells: readonly Cell[], above: string, below: string): Ratio[]
     .filter(({ labels }) => labels.model === above)
     .flatMap(cell => {
       const { model: _, ...labels } = cell.labels;
-      const other = cells.find(each => each.labels.model === below && same(each.labels, labels))!;
+      const other = cells.find(each => each.labels.model === below && hasLabels(each, labels))!;
       return ['seconds_per_item', 'tokens_per_second'].map(metric => ({
         protocol: 'accuracy',
         labels,
@@ -114,8 +101,6 @@ function ratiosOf(cells: readonly Cell[], above: string, below: string): Ratio[]
       }));
     });
 }
-
-const same = (some: Labels, others: Labels) => Object.entries(others).every(([name, value]) => some[name] === value);
 
 const saidIn = ({ answers }: Run) => JSON.stringify(answers.map(({ tokens }) => tokens));
 

@@ -1,7 +1,7 @@
 /** What lies in a folder of results: records, and files that other benchmarks wrote, which are named and left alone. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { type BenchmarkRecord, type Cell, readRecord } from '../record.ts';
+import { type BenchmarkRecord, type Cell, readJson, recordFrom } from '../record.ts';
 
 /** A record and the name of its file. */
 export interface Stored {
@@ -37,18 +37,10 @@ export function readResults(folder: string): Results {
     .sort()) {
     const path = join(folder, file);
     const content = readJson(path);
-    if (claimsToBeRecord(content)) records.push({ file, record: readRecord(path) });
+    if (claimsToBeRecord(content)) records.push({ file, record: recordFrom(path, content) });
     else others.push({ file, command: commandOfOther(file, content) });
   }
   return { records, others };
-}
-
-function readJson(path: string): unknown {
-  try {
-    return JSON.parse(readFileSync(path, 'utf8'));
-  } catch (error) {
-    throw new Error(`${path}: is no JSON (${(error as Error).message})`);
-  }
 }
 
 /** One sign is enough: a record from which the other was taken away is refused, not passed over. */
