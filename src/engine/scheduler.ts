@@ -17,12 +17,13 @@
  * are preempted: all their pages are released, they wait again at their old place, and are computed anew, to the same bits
  * (docs/architecture.md). The rows of a request come and go together.
  */
+import { Admission } from './admission.ts';
 import { Batch } from './batch.ts';
 import type { BeamGroup } from './beam-group.ts';
 import type { Caches } from './caches.ts';
 import { EncoderRuns } from './encoder-runs.ts';
 import type { FairShare, Turn } from './fair-share.ts';
-import { type ModelLimits, sequencePages } from './limits.ts';
+import type { ModelLimits } from './limits.ts';
 import type { MemoryBudget, MemoryOwner } from './memory-budget.ts';
 import { OpenRequests } from './open-requests.ts';
 import type { PageTables } from './page-tables.ts';
@@ -50,20 +51,20 @@ export class Scheduler implements MemoryOwner {
   readonly #parts: SchedulerParts;
   readonly #open = new OpenRequests();
   readonly #batch: Batch;
+  readonly #admission: Admission;
   readonly #encoder: EncoderRuns;
   readonly #rows: RowPlanner;
-  #admitted: number[] = [];
   /** The step that is being planned. */
   #step: Step | null = null;
   /** Those that were launched and are not finished, oldest first. */
   readonly #underWay: Step[] = [];
-  #promptTokens = 0;
   #generatedTokens = 0;
   #preemptions = 0;
 
   constructor(parts: SchedulerParts) {
     this.#parts = parts;
     this.#batch = new Batch(parts.limits.rows, parts.tables, parts.caches);
+    this.#admission = new Admission({ ...parts, owner: this, waiting: this.#open.waiting, batch: this.#batch });
     this.#encoder = new EncoderRuns(parts.caches.sources, parts.encoderLayers);
     this.#rows = new RowPlanner({ ...parts, encoder: this.#encoder });
     parts.budget.join(this);
@@ -90,7 +91,7 @@ export class Scheduler implements MemoryOwner {
   /** Since the beginning: prompt and source tokens of admitted requests, tokens generated, requests taken back. */
   get totals(): { promptTokens: number; generatedTokens: number; preemptions: number } {
     return {
-      promptTokens: this.#promptTokens,
+      promptTokens: this.#admission.promptTokens,
       generatedTokens: this.#generatedTokens,
       preemptions: this.#preemptions,
     };
@@ -118,9 +119,7 @@ export class Scheduler implements MemoryOwner {
 
   /** Ids of the requests admitted since the last call. */
   takeAdmitted(): number[] {
-    const admitted = this.#admitted;
-    if (admitted.length > 0) this.#admitted = [];
-    return admitted;
+    return this.#admission.takeAdmitted();
   }
 
   // ---- a step -------------------------------------------------------------------------------------------------------------
@@ -151,7 +150,7 @@ export class Scheduler implements MemoryOwner {
     for (let i = 0; i < requests.length && fits && !filled; i++) fits = this.#rows.fill(step, requests.at(i)!);
     while (fits && this.#open.waiting.first !== undefined && (step.left > 0 || !step.filling)) {
       const request = this.#open.waiting.first;
-      fits = this.#admit(request) && this.#rows.fill(step, request);
+      fits = this.#admission.admit(request) && this.#rows.fill(step, request);
     }
     step.arrange();
     if (step.empty) {
@@ -170,16 +169,7 @@ export class Scheduler implements MemoryOwner {
     this.#underWay.push(step);
     this.#encoder.finish(step.sources);
     tables.copied(step.copies);
-    let sample = 0;
-    for (const { sequence, start, count, sampled, scored } of step.rows) {
-      sequence.computed += count;
-      // Prompts are shared as soon as they are there; answers, which cost a decode step the time, when they leave (batch.ts).
-      if (start < sequence.request.prompt.length) caches.prefixes?.extend(sequence);
-      sample += scored;
-      if (!sampled) continue;
-      sequence.unknown++;
-      sequence.sample = sample++;
-    }
+    step.launched(caches.prefixes);
   }
 
   /** Takes in what the samples of the oldest step under way gave, in the plan's order. @returns events for the requests' owners */
@@ -224,33 +214,6 @@ export class Scheduler implements MemoryOwner {
   }
 
   // ---- coming and going ---------------------------------------------------------------------------------------------------
-
-  /** Moves the head of the queue into the running batch, if there are rows and, as far as can be seen, memory for it. */
-  #admit(request: Request): boolean {
-    const { pool, budget, fairShare } = this.#parts;
-    const live = request.sequences.filter(sequence => sequence.finish === null);
-    if (!this.#batch.hasRoom(live.length)) return false;
-    if (!budget.admits(this.#pagesToBegin(request, live) * pool.pageBytes, this, request.turn)) return false;
-    this.#open.waiting.remove(request);
-    const { sourceHit } = this.#batch.join(request);
-    fairShare.advance(request.turn, request.priority);
-    if (request.preempted) return true;
-    const { id, prompt, source } = request;
-    if (sourceHit) request.cachedTokens += source!.tokens.length;
-    this.#admitted.push(id);
-    this.#promptTokens += prompt.length + (source?.tokens.length ?? 0);
-    return true;
-  }
-
-  /** Pages of its source and of what its rows compute first, and a page for each row that runs, which may need one next. */
-  #pagesToBegin(request: Request, live: readonly Sequence[]): number {
-    const { limits, caches, tables } = this.#parts;
-    const { sourceKey: key } = request;
-    const isNew = key !== null && caches.sources.find(key) === undefined;
-    let pages = isNew ? caches.sources.pagesFor(key.tokens.length) : 0;
-    for (const { length, dormant } of live) if (!dormant) pages += sequencePages(length, 0, limits, tables);
-    return pages + this.#batch.rows * tables.groups;
-  }
 
   /** Ends a request, or one of its answers (all of them where they are beams'); its pages are free or cached when this returns. */
   cancel(id: number, index?: number): SequenceEvent[] {

@@ -1,7 +1,8 @@
-/** One step in the making: what it runs, and what it still has room for. */
+/** One step: what it runs, and while it is in the making what it still has room for. */
 import type { EncoderRun } from './encoder-runs.ts';
 import { historyTokens, type ModelLimits } from './limits.ts';
 import type { PageCopy } from './page-tables.ts';
+import type { PrefixCache } from './prefix-cache.ts';
 import type { RowKind } from './row-kind.ts';
 import type { Request, Sequence } from './sequence.ts';
 
@@ -61,6 +62,20 @@ export class Step {
         return;
       }
       before = place;
+    }
+  }
+
+  /** Its rows are as they are once it is done, but for the tokens that it chooses. */
+  launched(prefixes: PrefixCache | null): void {
+    let sample = 0;
+    for (const { sequence, start, count, sampled, scored } of this.rows) {
+      sequence.computed += count;
+      // Prompts are shared as soon as they are there; answers, which cost a decode step the time, when they leave (batch.ts).
+      if (start < sequence.request.prompt.length) prefixes?.extend(sequence);
+      sample += scored;
+      if (!sampled) continue;
+      sequence.unknown++;
+      sequence.sample = sample++;
     }
   }
 

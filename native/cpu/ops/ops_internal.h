@@ -8,7 +8,7 @@
 
 namespace redllm::cpu {
 
-// Instruction-set independent parts, in native/cpu/memory.cc and layout.cc.
+// Instruction-set independent parts, in native/cpu/memory.cc, packed_layout.cc and page_layout.cc.
 void* allocate(Context*, uint64_t bytes);
 void release(Context*, void* data, uint64_t bytes);
 void memory(Context*, uint64_t* free, uint64_t* total);
