@@ -6,15 +6,6 @@ using namespace redllm::test;
 
 namespace {
 
-// Bytes of the backend's memory, as the host sees them.
-template <typename T>
-std::vector<T> fetched(Backend& backend, const void* from, size_t count) {
-  std::vector<T> values(count);
-  const Piece piece = {values.data(), from, count * sizeof(T)};
-  backend.ops().wait(backend.context(), backend.ops().download(backend.context(), &piece, 1));
-  return values;
-}
-
 void memory(Backend& backend) {
   const Ops& ops = backend.ops();
   for (uint64_t bytes : {uint64_t{0}, uint64_t{4}, uint64_t{4096}, uint64_t{3} << 20}) {

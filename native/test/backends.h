@@ -25,6 +25,15 @@ inline int rounds(const Backend& backend, int usual, int few) {
   return emulated(backend) ? few : usual;
 }
 
+// Elements of the backend's memory, as the host sees them once all is done that was launched before.
+template <typename T>
+std::vector<T> fetched(Backend& backend, const void* from, size_t count) {
+  std::vector<T> values(count);
+  const Piece piece = {values.data(), from, count * sizeof(T)};
+  backend.ops().wait(backend.context(), backend.ops().download(backend.context(), &piece, 1));
+  return values;
+}
+
 // Element offsets of one key or value inside the memory of a pool: the layouts are the backends' own.
 class PageElements {
  public:

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "backends.h"
 #include "check.h"
 
 using namespace redllm;
@@ -62,11 +63,8 @@ class Numbers {
     const Piece piece = {data_ + first, values.data(), values.size() * 4};
     backend_.ops().upload(backend_.context(), &piece, 1);
   }
-  std::vector<int32_t> get(int64_t first, int64_t count) {
-    std::vector<int32_t> values(static_cast<size_t>(count));
-    const Piece piece = {values.data(), data_ + first, values.size() * 4};
-    backend_.ops().wait(backend_.context(), backend_.ops().download(backend_.context(), &piece, 1));
-    return values;
+  std::vector<int32_t> get(int64_t first, int64_t count) const {
+    return fetched<int32_t>(backend_, data_ + first, static_cast<size_t>(count));
   }
 
  private:

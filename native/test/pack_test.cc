@@ -112,9 +112,7 @@ void packed_bytes(Backend& backend) {
             end -= count;
             ops.pack(backend.context(), {to, end, count, source + int64_t{end} * k * int64_t(size_of(from)), from});
           }
-          std::vector<unsigned char> got((bytes + 3) / 4 * 4);
-          const Piece piece = {got.data(), to.data, got.size()};
-          ops.wait(backend.context(), ops.download(backend.context(), &piece, 1));
+          const auto got = fetched<unsigned char>(backend, to.data, (bytes + 3) / 4 * 4);
           CHECK(std::memcmp(got.data(), expected.data(), bytes) == 0);
           ops.release(backend.context(), to.data, bytes);
         }
