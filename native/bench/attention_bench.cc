@@ -2,13 +2,13 @@
 // of the tests, then timed. GFLOP/s count 4 x queries x visible keys x head_dim a head; GB/s what must be read once: K and V, or the row.
 //
 //   attention_bench [--json FILE]
-#include <chrono>
 #include <cstdio>
 #include <fstream>
 #include <functional>
 #include <string>
 
 #include "cpu/backend.h"
+#include "host_timing.h"
 #include "test/attention_case.h"
 #include "test/sample_case.h"
 
@@ -25,19 +25,15 @@ struct Figure {
 
 std::vector<Figure> figures;
 
-double seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
 // Best of runs over about 0.4 s: other work on the machine can only add to a run.
 void time(Backend& backend, const std::string& what, double flop, double bytes, const std::function<void()>& body) {
   body();
   double best = 1e9;
-  const double end = seconds() + 0.4;
-  for (int i = 0; i < 5 || seconds() < end; ++i) {
-    const double start = seconds();
+  const double end = now() + 0.4;
+  for (int i = 0; i < 5 || now() < end; ++i) {
+    const double start = now();
     body();
-    best = std::min(best, seconds() - start);
+    best = std::min(best, now() - start);
   }
   figures.push_back({what, backend.ops().name, backend.threads(), best * 1e6, flop / best / 1e9, bytes / best / 1e9});
   const Figure& f = figures.back();

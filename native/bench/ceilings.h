@@ -3,17 +3,11 @@
 
 #include <cstdint>
 
-#include "host_timing.h"
-
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
 namespace redllm::bench {
-
-using redllm::now;
-using redllm::read_all;
-using redllm::time_threads;
 
 // One short run of multiply-adds into 24 registers: FLOP. `type`: of the factors; the sums are f32.
 enum class Peak { f32_avx2, f32_avx512, bf16_avx512 };

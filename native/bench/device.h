@@ -1,10 +1,7 @@
-// A device library under the clock: memory on it, runs that are replayed between two waits, figures and what they are held against.
+// A device library under the clock: memory on it, and runs that are replayed between two waits.
 #pragma once
 
 #include <algorithm>
-#include <chrono>
-#include <cmath>
-#include <cstdio>
 #include <functional>
 #include <memory>
 #include <new>
@@ -12,38 +9,9 @@
 #include <vector>
 
 #include "device_library.h"
+#include "host_timing.h"
 
 namespace redllm::bench {
-
-inline double seconds_now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-inline double median(std::vector<double> values) {
-  if (values.empty()) return NAN;
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
-// Numbers that no compressor and no sleeping transistor can make anything of: uniform in [-1, 1).
-class Noise {
- public:
-  explicit Noise(uint64_t seed) : state_(seed * 0x9E3779B97F4A7C15ull + 1) {}
-  std::vector<float> floats(size_t count) {
-    std::vector<float> values(count);
-    for (float& value : values) {
-      state_ ^= state_ >> 12;
-      state_ ^= state_ << 25;
-      state_ ^= state_ >> 27;
-      const uint64_t bits = state_ * 0x2545F4914F6CDD1Dull;
-      value = static_cast<float>(static_cast<int64_t>(bits >> 40) - (1 << 23)) / (1 << 23);
-    }
-    return values;
-  }
-
- private:
-  uint64_t state_;
-};
 
 class Device {
  public:
@@ -104,7 +72,6 @@ class Buffer {
   T* as() const {
     return reinterpret_cast<T*>(data_);
   }
-  uint64_t bytes() const { return bytes_; }
 
  private:
   const Device& device_;
@@ -125,10 +92,10 @@ inline std::vector<double> time_launches(const Device& device, int variants, con
     } while (!ops.end_run(device.context()));
   };
   const auto timed = [&](int times) {
-    const double start = seconds_now();
+    const double start = now();
     for (int i = 0; i < times; ++i) once();
     device.wait();
-    return seconds_now() - start;
+    return now() - start;
   };
   timed(device.tiny ? 3 : 4);  // seen, recorded, replayed
   const double estimate = timed(1);
@@ -138,51 +105,5 @@ inline std::vector<double> time_launches(const Device& device, int variants, con
   ops.drop_runs(device.context(), owner);
   return all;
 }
-
-struct Figure {
-  std::string what, unit;
-  std::vector<double> repetitions;  // in the unit
-  double microseconds;              // of the median; 0: it is no time
-};
-
-// One JSON array of figures; each is printed as it comes.
-class Figures {
- public:
-  void add(const std::string& what, const std::string& unit, std::vector<double> repetitions, double microseconds = 0) {
-    all_.push_back({what, unit, std::move(repetitions), microseconds});
-    const Figure& f = all_.back();
-    std::printf("%-72s %10.2f %s", f.what.c_str(), median(f.repetitions), f.unit.c_str());
-    if (f.microseconds > 0) std::printf("  (%.1f us)", f.microseconds);
-    std::printf("\n");
-    std::fflush(stdout);
-  }
-  // `amount`: what one launch did, of which `scale` are one of the unit.
-  void add_rate(const std::string& what, const std::string& unit, const std::vector<double>& seconds, double amount,
-                double scale) {
-    std::vector<double> rates;
-    for (double s : seconds) rates.push_back(amount / s / scale);
-    add(what, unit, rates, median(seconds) * 1e6);
-  }
-  std::string json() const {
-    std::string text = "[";
-    char line[64];
-    for (const Figure& f : all_) {
-      text += (text.size() > 1 ? ",\n" : "\n") + ("  {\"what\": \"" + f.what) + "\", \"unit\": \"" + f.unit +
-              "\", \"median\": ";
-      std::snprintf(line, sizeof line, "%.5g", median(f.repetitions));
-      text += line + std::string(", \"repetitions\": [");
-      for (size_t i = 0; i < f.repetitions.size(); ++i) {
-        std::snprintf(line, sizeof line, "%s%.5g", i > 0 ? ", " : "", f.repetitions[i]);
-        text += line;
-      }
-      std::snprintf(line, sizeof line, "], \"microseconds\": %.5g}", f.microseconds);
-      text += line;
-    }
-    return text + "\n]\n";
-  }
-
- private:
-  std::vector<Figure> all_;
-};
 
 }  // namespace redllm::bench

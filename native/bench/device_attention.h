@@ -2,6 +2,7 @@
 #pragma once
 
 #include "bench/device.h"
+#include "bench/figures.h"
 #include "test/guarded.h"
 
 namespace redllm::bench {
@@ -59,8 +60,8 @@ class AttentionBench {
         figures_(figures),
         tokens_(device.tiny ? 64 : 16384),
         hidden_(device.tiny ? 128 : 2048),
-        q_host_(Noise(1).floats(static_cast<size_t>(tokens_) * 2 * hidden_)),
-        kv_host_(Noise(2).floats(static_cast<size_t>(tokens_) * 2 * hidden_)),
+        q_host_(test::Random(1).reals(static_cast<size_t>(tokens_) * 2 * hidden_)),
+        kv_host_(test::Random(2).reals(static_cast<size_t>(tokens_) * 2 * hidden_)),
         q_(device, q_host_),
         kv_(device, kv_host_),
         out_(device, static_cast<uint64_t>(tokens_) * 2 * hidden_ * 2) {}
@@ -86,7 +87,7 @@ class AttentionBench {
     }
     start.push_back(tokens_);
     constexpr int32_t kReach = 128;  // T5's buckets end there
-    std::vector<float> bias = Noise(3).floats(static_cast<size_t>(heads) * (2 * kReach + 1));
+    std::vector<float> bias = test::Random(3).reals(static_cast<size_t>(heads) * (2 * kReach + 1));
     const Buffer b_start(device_, start), b_sequence(device_, sequence), b_index(device_, index), b_left(device_, left),
         b_right(device_, right), b_page_start(device_, page_start), b_pages(device_, keys.table), b_bias(device_, bias);
     AttentionArgs a = arguments(heads, head_dim, tokens_);
@@ -200,11 +201,9 @@ class AttentionBench {
       for (int32_t d = 0; d < dim; ++d)
         want[static_cast<size_t>(d)] +=
             p[static_cast<size_t>(k - first)] / sum * double(test::rounded(keys.value(k, kv_head)[d], DType::bf16));
-    std::vector<uint16_t> half(static_cast<size_t>(dim));
-    const Piece piece = {half.data(), out_.as<uint16_t>() + at, half.size() * 2};
-    device_.ops().wait(device_.context(), device_.ops().download(device_.context(), &piece, 1));
     std::vector<float> got;
-    for (uint16_t bits : half) got.push_back(test::float_of_bf16(bits));
+    for (uint16_t bits : test::fetched<uint16_t>(*device_.backend, out_.as<uint16_t>() + at, want.size()))
+      got.push_back(test::float_of_bf16(bits));
     CHECK(test::relative_error(got.data(), want.data(), want.size()) < 3e-2);
   }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "bench/device.h"
+#include "bench/figures.h"
 #include "test/paper_models.h"
 
 namespace redllm::bench {
@@ -28,21 +29,21 @@ class ModelBench {
     int32_t index = 0;
     const int repeats = device_.tiny ? 2 : 9;
     for (int i = -2; i < repeats; ++i) {  // the first two warm up
-      const double start = seconds_now();
+      const double start = now();
       encoder_ ? row.encode(*model_, tokens_, 0, size_.layers) : void(row.decode(*model_, tokens_, 0, 0));
-      if (i >= 0) first.push_back(seconds_now() - start);
+      if (i >= 0) first.push_back(now() - start);
     }
     index = encoder_ ? 0 : source_;
     const int32_t length = encoder_ ? source_ : 0, steps = device_.tiny ? 3 : kSteps;
     for (int i = -1; i < repeats; ++i) {
-      double start = seconds_now();
+      double start = now();
       int32_t token = 5;
       for (int32_t s = 0; s < steps; ++s) token = row.generate(*model_, token, index++, length);
-      if (i >= 0) step.push_back((seconds_now() - start) / steps);
-      start = seconds_now();
+      if (i >= 0) step.push_back((now() - start) / steps);
+      start = now();
       row.generate_ahead(*model_, token, index, length, steps);
       index += steps;
-      if (i >= 0) ahead.push_back((seconds_now() - start) / steps);
+      if (i >= 0) ahead.push_back((now() - start) / steps);
     }
     // Weights of the decoder and keys and values so far must be read once a step.
     const double d = size_.width, layer = (4 * d + 3 * size_.inner) * d + (encoder_ ? 2 * d * d : 0);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "bench/device.h"
+#include "bench/figures.h"
 #include "test/sample_case.h"
 
 namespace redllm::bench {
@@ -17,7 +18,7 @@ class ProductBench {
         k_(k),
         gated_(gated),
         bytes_(static_cast<double>(n) * k * static_cast<double>(size_of(type))),
-        values_(Noise(4).floats(static_cast<size_t>(n) * k)),
+        values_(test::Random(4).reals(static_cast<size_t>(n) * k)),
         matrices_(device.tiny ? 2 : static_cast<int32_t>(std::clamp(std::ceil(260e6 / bytes_), 1.0, 32.0))) {
     for (float& value : values_) value /= std::sqrt(static_cast<float>(k));
     for (int32_t i = 0; i < matrices_; ++i) {
@@ -28,7 +29,7 @@ class ProductBench {
   }
 
   void run(RowKind kind, int32_t rows) {
-    const auto x_host = Noise(6).floats(static_cast<size_t>(rows) * k_);
+    const auto x_host = test::Random(6).reals(static_cast<size_t>(rows) * k_);
     std::vector<uint16_t> half;
     for (float value : x_host) half.push_back(test::bf16_of(value));
     Buffer x(device_, static_cast<uint64_t>(rows) * k_ * size_of(type_));
@@ -64,9 +65,8 @@ class ProductBench {
 
   // A few outputs of one row against the sum in double.
   void check(const Buffer& out, const std::vector<float>& x, int32_t row, int32_t columns) {
-    std::vector<float> got(static_cast<size_t>(columns));
-    const Piece piece = {got.data(), out.as<float>() + int64_t{row} * columns, got.size() * 4};
-    device_.ops().wait(device_.context(), device_.ops().download(device_.context(), &piece, 1));
+    const auto got =
+        test::fetched<float>(*device_.backend, out.as<float>() + int64_t{row} * columns, static_cast<size_t>(columns));
     std::vector<double> want, some;
     for (int32_t c = 0; c < columns; c += columns / 16 + 1) {
       const auto sum = [&](int32_t w) {
@@ -142,8 +142,8 @@ inline void bench_copy(const Device& device, Figures& figures) {
 }
 
 inline void bench_norm(const Device& device, Figures& figures, int32_t rows, int32_t width) {
-  const Buffer x(device, Noise(7).floats(static_cast<size_t>(rows) * width)), gain(device, Noise(8).floats(width)),
-      out(device, static_cast<uint64_t>(rows) * width * 2);
+  const Buffer x(device, test::Random(7).reals(static_cast<size_t>(rows) * width)),
+      gain(device, test::Random(8).reals(width)), out(device, static_cast<uint64_t>(rows) * width * 2);
   const NormArgs a = {{x.as<char>(), DType::f32, rows, width},
                       {out.as<char>(), DType::bf16, rows, width},
                       {},
@@ -164,7 +164,7 @@ inline void bench_sample(const Device& device, Figures& figures, int32_t rows, i
   for (int kind = 0; kind < 4; ++kind) {
     test::SampleCase c(vocabulary, 20, rows);
     for (int32_t row = 0; row < rows; ++row) {
-      auto logits = Noise(static_cast<uint64_t>(row) + 9).floats(static_cast<size_t>(vocabulary));
+      auto logits = test::Random(static_cast<uint64_t>(row) + 9).reals(static_cast<size_t>(vocabulary));
       for (float& x : logits) x *= 8;
       c.add_row(logits);
       c.seed[2 * row] = static_cast<uint32_t>(row);

@@ -15,10 +15,10 @@
 #include "cpu/backend.h"
 #include "cpu/bf16.h"
 #include "cpu/isa.h"
+#include "host_timing.h"
 #include "test/check.h"
 
 using namespace redllm;
-using bench::now;
 
 namespace {
 
@@ -164,7 +164,7 @@ class Bench {
         std::vector<double> seconds;
         double flop = 0;
         for (int i = 0; i < kMaxRuns; ++i)
-          seconds.push_back(bench::time_threads(threads, [&](int32_t t) {
+          seconds.push_back(time_threads(threads, [&](int32_t t) {
             const double done = bench::run_peak(peak);
             if (t == 0) flop = done * threads;
           }));
@@ -182,8 +182,8 @@ class Bench {
       std::vector<double> seconds;
       std::atomic<uint64_t> sum{0};
       for (int i = 0; i < 30; ++i)
-        seconds.push_back(bench::time_threads(
-            threads, [&](int32_t t) { sum ^= bench::read_all(memory.tensor.as<char>() + t * part, part); }));
+        seconds.push_back(
+            time_threads(threads, [&](int32_t t) { sum ^= read_all(memory.tensor.as<char>() + t * part, part); }));
       std::sort(seconds.begin(), seconds.end());
       report({"ceiling: read 256 MB", "-", "-", "GB/s", threads, 0, 0, 0, 0, 0, 0}, seconds, double(bytes) / 1e9, 0);
       ceilings_.read[threads] = figures.back().best;
@@ -204,9 +204,8 @@ class Bench {
         rungs.push_back({"0 read", [&] {
                            const char* data = static_cast<const char*>(packed.weight.data);
                            const int64_t part = 1 << 20, parts = static_cast<int64_t>(packed.bytes) / part;
-                           cpu::parallel_for(home.context(), parts, [&](int64_t i, int32_t) {
-                             sink_ ^= bench::read_all(data + i * part, part);
-                           });
+                           cpu::parallel_for(home.context(), parts,
+                                             [&](int64_t i, int32_t) { sink_ ^= read_all(data + i * part, part); });
                          }});
       for (const char* isa : isas_) {
         ++number;

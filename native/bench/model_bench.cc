@@ -10,14 +10,16 @@
 #include <string>
 #include <vector>
 
-#include "../test/paper_models.h"
-#include "ceilings.h"
+#include "bench/ceilings.h"
+#include "bench/figures.h"
 #include "cpu/backend.h"
 #include "cpu/isa.h"
+#include "host_timing.h"
+#include "test/paper_models.h"
 
 using namespace redllm;
 using namespace redllm::test;
-using redllm::bench::now;
+using bench::median;
 
 namespace {
 
@@ -31,11 +33,6 @@ struct Figure {
   const char* unit;
   double value, ceiling;
 };
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
 
 template <typename Body>
 double seconds(Body body) {
@@ -115,9 +112,9 @@ class Bench {
 
   void read_stream() {
     int32_t threads = backend_->threads();
-    bench::time_threads(threads, [&](int32_t thread) {
+    time_threads(threads, [&](int32_t thread) {
       int64_t part = kStreamBytes / threads / 256 * 256;
-      uint64_t sum = bench::read_all(stream_ + thread * part, part);
+      uint64_t sum = read_all(stream_ + thread * part, part);
       asm volatile("" ::"r"(sum));
     });
   }
