@@ -30,15 +30,15 @@ Library library;
 
 class DeviceBackend final : public Backend {
  public:
-  DeviceBackend(Context* context, uint64_t order);
+  DeviceBackend(std::shared_ptr<Backend> device, uint64_t order);
   ~DeviceBackend() override;
   const Ops& ops() const override { return ops_; }
-  Context* context() override { return context_; }
+  Context* context() override { return device_->context(); }
   int32_t threads() const override { return 0; }
 
  private:
   Ops ops_;
-  Context* context_;
+  std::shared_ptr<Backend> device_;
 };
 
 struct Order {
@@ -86,8 +86,9 @@ bool end_run(Context* context) {
   return !library.recording;
 }
 
-DeviceBackend::DeviceBackend(Context* context, uint64_t order) : ops_(*library.entry->ops), context_(context) {
-  orders.push_back({context, order});
+DeviceBackend::DeviceBackend(std::shared_ptr<Backend> device, uint64_t order)
+    : ops_(device->ops()), device_(std::move(device)) {
+  orders.push_back({context(), order});
   ops_.begin_run = begin_run;
   ops_.end_run = end_run;
   ops_.pack = call<&Ops::pack, PackArgs>;
@@ -104,33 +105,23 @@ DeviceBackend::DeviceBackend(Context* context, uint64_t order) : ops_(*library.e
 }
 
 DeviceBackend::~DeviceBackend() {
-  std::erase_if(orders, [this](const Order& order) { return order.context == context_; });
-  library.entry->close(context_);
+  std::erase_if(orders, [this](const Order& order) { return order.context == context(); });
 }
 
-void open_library(const std::string& path) {
-  if (library.entry != nullptr) return;
+// Of a library that the core has opened: what tests alone use.
+void find_exports(const std::string& path) {
   void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (handle == nullptr) throw std::runtime_error(dlerror());
-  const auto find = reinterpret_cast<const DeviceLibraryEntry* (*)()>(dlsym(handle, "redllm_device_library"));
-  if (find == nullptr) throw std::runtime_error(path + " is no device library");
-  library.entry = find();
-  if (library.entry->abi != kOpsAbi || library.entry->size != sizeof(DeviceLibraryEntry))
-    throw std::runtime_error(path + " was built for other ops");
+  library.entry = reinterpret_cast<const DeviceLibraryEntry* (*)()>(dlsym(handle, "redllm_device_library"))();
   library.order = reinterpret_cast<void (*)(uint64_t)>(dlsym(handle, "redllm_emu_order"));
 }
 
-std::unique_ptr<Backend> open_device(uint64_t order) {
-  char why[512] = "";
-  Context* context = library.entry->open(0, why, sizeof why);
-  if (context == nullptr) throw std::runtime_error(why);
-  return std::make_unique<DeviceBackend>(context, order);
-}
-
 void add_device(std::vector<std::unique_ptr<Backend>>& all, const std::string& path) {
-  open_library(path);
-  all.push_back(open_device(0));
-  all.push_back(open_device(1));
+  DeviceLibrary device(path);
+  for (const uint64_t order : {0, 1}) {
+    auto backend = device.open(0);  // throws where the library or the device is not to be used
+    if (library.entry == nullptr) find_exports(path);
+    all.push_back(std::make_unique<DeviceBackend>(std::move(backend), order));
+  }
 }
 
 }  // namespace
