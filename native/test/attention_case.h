@@ -163,6 +163,16 @@ inline AttentionCase part(const AttentionCase& c, int32_t sequence, int32_t firs
   return one;
 }
 
+// What the product of a query's head and a key of the segment is to the softmax.
+inline double logit_of(const AttentionCase& c, int32_t segment, double product, int32_t token, int32_t head,
+                       int32_t key) {
+  double logit = product * c.scale;
+  if (c.softcap != 0) logit = c.softcap * std::tanh(logit / c.softcap);
+  if (segment > 0 || c.bias.empty()) return logit;
+  const int32_t distance = std::clamp(key - c.query_index[token], -c.reach, c.reach);
+  return logit + c.bias[head * (2 * c.reach + 1) + distance + c.reach];
+}
+
 // The naive loop, in double over the keys and values as the pool's type rounds them. `rounds_both`: queries and probabilities are
 // rounded to the pool's type too, as tensor cores take them.
 inline std::vector<double> reference(const AttentionCase& c, bool rounds_both = false) {
@@ -185,13 +195,9 @@ inline std::vector<double> reference(const AttentionCase& c, bool rounds_both = 
             for (double& value : q) value = rounded(static_cast<float>(value), s.type);
           for (int32_t key = std::max(0, s.left[t]); key < s.right[t]; ++key) {
             const float* k = kept[i].data() + (int64_t{key} * 2 * c.kv_heads + h / c.shared) * dim;
-            double logit = 0;
-            for (int32_t d = 0; d < dim; ++d) logit += q[static_cast<size_t>(d)] * k[d];
-            logit *= c.scale;
-            if (c.softcap != 0) logit = c.softcap * std::tanh(logit / c.softcap);
-            if (i == 0 && !c.bias.empty())
-              logit += c.bias[h * (2 * c.reach + 1) + std::clamp(key - c.query_index[t], -c.reach, c.reach) + c.reach];
-            logits.push_back(logit);
+            double product = 0;
+            for (int32_t d = 0; d < dim; ++d) product += q[static_cast<size_t>(d)] * k[d];
+            logits.push_back(logit_of(c, i, product, t, h, key));
             values.push_back(k + c.kv_heads * dim);
             types.push_back(s.type);
           }

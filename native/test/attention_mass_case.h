@@ -28,13 +28,9 @@ inline std::vector<double> masses(const AttentionCase& c, const MassBins& bins) 
         const int32_t left = std::max(0, s.left[t]);
         for (int32_t key = left; key < s.right[t]; ++key) {
           const float* k = s.x[sequence].data() + (int64_t{key} * 2 * c.kv_heads + h / c.shared) * c.head_dim;
-          double logit = 0;
-          for (int32_t d = 0; d < c.head_dim; ++d) logit += double(c.q[at * c.head_dim + d]) * rounded(k[d], s.type);
-          logit *= c.scale;
-          if (c.softcap != 0) logit = c.softcap * std::tanh(logit / c.softcap);
-          if (!c.bias.empty())
-            logit += c.bias[h * (2 * c.reach + 1) + std::clamp(key - c.query_index[t], -c.reach, c.reach) + c.reach];
-          logits.push_back(logit);
+          double product = 0;
+          for (int32_t d = 0; d < c.head_dim; ++d) product += double(c.q[at * c.head_dim + d]) * rounded(k[d], s.type);
+          logits.push_back(logit_of(c, 0, product, t, h, key));
         }
         if (logits.empty()) continue;
         const double top = *std::max_element(logits.begin(), logits.end());
