@@ -100,7 +100,6 @@ class OneRow {
       : table_((limits.max_source + limits.max_target) / kPageTokens + 2) {
     top_tokens_.resize(static_cast<size_t>(limits.samples) * limits.alternatives);
     top_logprobs_.resize(top_tokens_.size());
-    groups_ = encoder ? 2 : 1;
     for (int32_t page = 0; page < 2 * table_; ++page) pages_.push_back(page);
     page_start_ = encoder ? std::vector<int32_t>{0, table_, 2 * table_} : std::vector<int32_t>{0, table_};
     plan.counts = counts_;
@@ -201,7 +200,7 @@ class OneRow {
     model.transformer().collect(plan);
   }
 
-  int32_t table_, groups_;
+  int32_t table_;
   int32_t counts_[6] = {}, source_start_[2] = {}, row_start_[2] = {}, bias_start_[2] = {};
   int32_t zero_ = 0, none_ = -1, first_layer_ = 0, last_layer_ = 0, index_ = 0, position_ = 0, prefix_ = 0,
           source_length_ = 0, sampled_ = 0, token_ = 0, rank_ = 0;
