@@ -10,8 +10,6 @@
 #define __global__
 #define __device__
 #define __host__
-#define __constant__
-#define __grid_constant__
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
 #define __align__(n) __attribute__((aligned(n)))
@@ -24,12 +22,6 @@ struct uint3 {
 };
 struct alignas(16) uint4 {
   uint32_t x, y, z, w;
-};
-struct alignas(8) int2 {
-  int32_t x, y;
-};
-struct alignas(16) int4 {
-  int32_t x, y, z, w;
 };
 struct alignas(8) float2 {
   float x, y;
@@ -48,12 +40,6 @@ inline uint2 make_uint2(uint32_t x, uint32_t y) {
 inline uint4 make_uint4(uint32_t x, uint32_t y, uint32_t z, uint32_t w) {
   return {x, y, z, w};
 }
-inline int2 make_int2(int32_t x, int32_t y) {
-  return {x, y};
-}
-inline int4 make_int4(int32_t x, int32_t y, int32_t z, int32_t w) {
-  return {x, y, z, w};
-}
 inline float2 make_float2(float x, float y) {
   return {x, y};
 }
@@ -66,24 +52,14 @@ inline float4 make_float4(float x, float y, float z, float w) {
 extern uint3 threadIdx, blockIdx;
 extern dim3 blockDim, gridDim;
 #pragma GCC visibility pop
-constexpr int warpSize = 32;
 
 inline float __uint_as_float(uint32_t bits) {
-  return std::bit_cast<float>(bits);
-}
-inline float __int_as_float(int32_t bits) {
   return std::bit_cast<float>(bits);
 }
 inline uint32_t __float_as_uint(float x) {
   return std::bit_cast<uint32_t>(x);
 }
-inline int32_t __float_as_int(float x) {
-  return std::bit_cast<int32_t>(x);
-}
 inline int __popc(uint32_t x) {
-  return std::popcount(x);
-}
-inline int __popcll(uint64_t x) {
   return std::popcount(x);
 }
 inline int __clz(uint32_t x) {
@@ -96,29 +72,11 @@ inline int __clzll(uint64_t x) {
 inline int __ffs(uint32_t x) {
   return x == 0 ? 0 : std::countr_zero(x) + 1;
 }
-inline int __ffsll(uint64_t x) {
-  return x == 0 ? 0 : std::countr_zero(x) + 1;
-}
-inline uint32_t __umulhi(uint32_t a, uint32_t b) {
-  return static_cast<uint32_t>(uint64_t{a} * b >> 32);
-}
 
 inline float rsqrtf(float x) {
   return 1.0f / std::sqrt(x);
 }
-inline float __frsqrt_rn(float x) {
-  return 1.0f / std::sqrt(x);
-}
-inline float __fsqrt_rn(float x) {
-  return std::sqrt(x);
-}
-inline float __frcp_rn(float x) {
-  return 1.0f / x;
-}
 inline float __fdividef(float a, float b) {
-  return a / b;
-}
-inline float __fdiv_rn(float a, float b) {
   return a / b;
 }
 inline float __fadd_rn(float a, float b) {
@@ -129,24 +87,6 @@ inline float __fsub_rn(float a, float b) {
 }
 inline float __fmul_rn(float a, float b) {
   return a * b;
-}
-inline float __fmaf_rn(float a, float b, float c) {
-  return std::fma(a, b, c);
-}
-inline float __expf(float x) {
-  return std::exp(x);
-}
-inline float __logf(float x) {
-  return std::log(x);
-}
-inline float __log2f(float x) {
-  return std::log2(x);
-}
-inline float __saturatef(float x) {
-  return x > 0 ? (x < 1 ? x : 1.0f) : 0.0f;
-}
-inline int __float2int_rn(float x) {
-  return static_cast<int>(std::nearbyint(x));
 }
 
 #define REDLLM_EMU_LEAST_AND_GREATEST(T) \

@@ -10,8 +10,6 @@ using namespace redllm::cuda::emu;
 namespace {
 
 bool fits(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
-  if (kind == cudaMemcpyDefault)
-    return (device_sees(to, bytes) || host_sees(to, bytes)) && (device_sees(from, bytes) || host_sees(from, bytes));
   const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
   const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
   return (to_device ? device_sees(to, bytes) : host_sees(to, bytes)) &&

@@ -12,11 +12,6 @@ cudaError_t cudaGetDeviceCount(int* count) {
   return cudaSuccess;
 }
 
-cudaError_t cudaGetDevice(int* device) {
-  *device = 0;
-  return cudaSuccess;
-}
-
 cudaError_t cudaSetDevice(int device) {
   return device == 0 ? cudaSuccess : noted(cudaErrorInvalidDevice);
 }
@@ -26,17 +21,10 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   *properties = {};
   std::snprintf(properties->name, sizeof properties->name, "redllm emulator");
   properties->totalGlobalMem = capacity();
-  properties->sharedMemPerBlock = 48 << 10;
   properties->sharedMemPerBlockOptin = kMaxShared;
-  properties->sharedMemPerMultiprocessor = kMaxShared + (1 << 10);
-  properties->regsPerBlock = 65536;
-  properties->warpSize = kLanes;
-  properties->maxThreadsPerBlock = kMaxThreads;
   properties->major = 9;
   properties->minor = 0;
   properties->multiProcessorCount = 4;
-  properties->l2CacheSize = 1 << 20;
-  properties->managedMemory = properties->concurrentManagedAccess = properties->unifiedAddressing = 1;
   return cudaSuccess;
 }
 
@@ -45,33 +33,14 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
   const cudaError_t code = cudaGetDeviceProperties(&properties, device);
   if (code != cudaSuccess) return code;
   switch (attribute) {
-    case cudaDevAttrMaxThreadsPerBlock:
-      *value = properties.maxThreadsPerBlock;
-      return cudaSuccess;
-    case cudaDevAttrMaxSharedMemoryPerBlock:
-      *value = static_cast<int>(properties.sharedMemPerBlock);
-      return cudaSuccess;
-    case cudaDevAttrWarpSize:
-      *value = properties.warpSize;
-      return cudaSuccess;
     case cudaDevAttrMultiProcessorCount:
       *value = properties.multiProcessorCount;
-      return cudaSuccess;
-    case cudaDevAttrL2CacheSize:
-      *value = properties.l2CacheSize;
       return cudaSuccess;
     case cudaDevAttrComputeCapabilityMajor:
       *value = properties.major;
       return cudaSuccess;
     case cudaDevAttrComputeCapabilityMinor:
       *value = properties.minor;
-      return cudaSuccess;
-    case cudaDevAttrMaxSharedMemoryPerMultiprocessor:
-      *value = static_cast<int>(properties.sharedMemPerMultiprocessor);
-      return cudaSuccess;
-    case cudaDevAttrManagedMemory:
-    case cudaDevAttrConcurrentManagedAccess:
-      *value = 1;
       return cudaSuccess;
     case cudaDevAttrMaxSharedMemoryPerBlockOptin:
       *value = static_cast<int>(properties.sharedMemPerBlockOptin);

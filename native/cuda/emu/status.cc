@@ -61,7 +61,6 @@ const Text& text_of(cudaError_t code) {
       {cudaErrorMemoryAllocation, "cudaErrorMemoryAllocation", "out of memory"},
       {cudaErrorNoDevice, "cudaErrorNoDevice", "no CUDA-capable device is detected"},
       {cudaErrorInvalidDevice, "cudaErrorInvalidDevice", "invalid device ordinal"},
-      {cudaErrorInvalidResourceHandle, "cudaErrorInvalidResourceHandle", "invalid resource handle"},
       {cudaErrorIllegalState, "cudaErrorIllegalState", "the operation cannot be performed in the present state"},
       {cudaErrorNotReady, "cudaErrorNotReady", "device not ready"},
       {cudaErrorIllegalAddress, "cudaErrorIllegalAddress", "an illegal memory access was encountered"},
@@ -70,8 +69,7 @@ const Text& text_of(cudaError_t code) {
       {cudaErrorStreamCaptureUnsupported, "cudaErrorStreamCaptureUnsupported",
        "operation not permitted when stream is capturing"},
       {cudaErrorStreamCaptureInvalidated, "cudaErrorStreamCaptureInvalidated",
-       "operation failed due to a previous error during capture"},
-      {cudaErrorInvalidConfiguration, "cudaErrorInvalidConfiguration", "invalid configuration argument"}};
+       "operation failed due to a previous error during capture"}};
   for (const Text& text : texts)
     if (text.code == code) return text;
   static const Text unknown = {cudaSuccess, "unrecognized error code", "unrecognized error code"};
@@ -90,13 +88,9 @@ const char* cudaGetErrorName(cudaError_t code) {
 }
 
 cudaError_t cudaGetLastError() {
-  const cudaError_t code = cudaPeekAtLastError();
+  const cudaError_t code = lasting() != cudaSuccess ? lasting() : last;
   last = cudaSuccess;
   return code;
-}
-
-cudaError_t cudaPeekAtLastError() {
-  return lasting() != cudaSuccess ? lasting() : last;
 }
 
 cudaError_t cudaDeviceReset() {

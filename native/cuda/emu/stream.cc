@@ -1,6 +1,5 @@
 #include "cuda/emu/stream.h"
 
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -11,9 +10,7 @@
 struct CUevent_st {
   std::shared_ptr<redllm::cuda::emu::Queue> queue;  // null: never recorded, or on a stream that defers nothing
   uint64_t count = 0;
-  bool recorded = false;
   bool captured = false;
-  std::chrono::steady_clock::time_point time;
 };
 
 namespace redllm::cuda::emu {
@@ -159,14 +156,6 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   return waited(run_until(*stream->queue, stream->queue->submitted));
 }
 
-// A question lets one piece of work run, so that whoever asks again and again comes to an end.
-cudaError_t cudaStreamQuery(cudaStream_t stream) {
-  std::lock_guard lock(device_mutex());
-  if (stream == nullptr || capturing(stream) || stream->queue->works.empty()) return cudaStreamSynchronize(stream);
-  run_one(*stream->queue);
-  return noted(lasting() != cudaSuccess ? lasting() : cudaErrorNotReady);
-}
-
 // A stream that is captured may wait for its own events only: forks are not emulated.
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   std::lock_guard lock(device_mutex());
@@ -178,13 +167,9 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 
 // ---- events -------------------------------------------------------------------------------------------------------------
 
-cudaError_t cudaEventCreate(cudaEvent_t* event) {
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   *event = new CUevent_st();
   return cudaSuccess;
-}
-
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
-  return cudaEventCreate(event);
 }
 
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
@@ -197,8 +182,6 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   event->captured = capturing(stream);
   event->queue = stream == nullptr || event->captured ? nullptr : stream->queue;
   event->count = event->queue == nullptr ? 0 : event->queue->submitted;
-  event->recorded = true;
-  event->time = std::chrono::steady_clock::now();
   return noted(lasting());
 }
 
@@ -208,18 +191,13 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   return waited(event->queue == nullptr ? lasting() : run_until(*event->queue, event->count));
 }
 
+// A question lets one piece of work run, so that whoever asks again and again comes to an end.
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   std::lock_guard lock(device_mutex());
   if (event->captured || event->queue == nullptr || event->queue->done >= event->count)
     return cudaEventSynchronize(event);
   run_one(*event->queue);
   return noted(lasting() != cudaSuccess ? lasting() : cudaErrorNotReady);
-}
-
-cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {
-  if (!start->recorded || !end->recorded) return noted(cudaErrorInvalidResourceHandle);
-  *milliseconds = std::chrono::duration<float, std::milli>(end->time - start->time).count();
-  return cudaSuccess;
 }
 
 cudaError_t cudaDeviceSynchronize() {
