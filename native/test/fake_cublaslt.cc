@@ -47,6 +47,23 @@ void write(void* data, int type, int64_t at, float value) {
   static_cast<uint16_t*>(data)[at] = static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
+template <typename T>
+Status create(void** to, const T& object) {
+  *to = new T(object);
+  return kSuccess;
+}
+template <typename T>
+Status destroy(void* object) {
+  delete static_cast<T*>(object);
+  return kSuccess;
+}
+template <typename T>
+Status set(T* to, const void* value, size_t bytes) {
+  if (bytes != sizeof(T)) return kInvalid;
+  std::memcpy(to, value, bytes);
+  return kSuccess;
+}
+
 }  // namespace
 
 #define FAKE extern "C" __attribute__((visibility("default")))
@@ -56,52 +73,42 @@ FAKE int64_t fake_cublaslt_launched(char algorithm) {
 }
 
 FAKE Status cublasLtCreate(Handle* handle) {
-  *handle = new int(0);
-  return kSuccess;
+  return create(handle, 0);
 }
 FAKE Status cublasLtDestroy(Handle handle) {
-  delete static_cast<int*>(handle);
-  return kSuccess;
+  return destroy<int>(handle);
 }
 FAKE size_t cublasLtGetVersion() {
   return 1;
 }
 
 FAKE Status cublasLtMatmulDescCreate(Descriptor* to, int compute, int scale) {
-  *to = new Operation{0};
-  return compute == kCompute32F && scale == kReal32F ? kSuccess : kInvalid;
+  return compute == kCompute32F && scale == kReal32F ? create(to, Operation{0}) : kInvalid;
 }
 FAKE Status cublasLtMatmulDescDestroy(Descriptor operation) {
-  delete static_cast<Operation*>(operation);
-  return kSuccess;
+  return destroy<Operation>(operation);
 }
 FAKE Status cublasLtMatmulDescSetAttribute(Descriptor operation, int attribute, const void* value, size_t bytes) {
-  if (attribute != kTransposeA || bytes != 4) return kInvalid;
-  std::memcpy(&static_cast<Operation*>(operation)->transposed, value, 4);
-  return kSuccess;
+  if (attribute != kTransposeA) return kInvalid;
+  return set(&static_cast<Operation*>(operation)->transposed, value, bytes);
 }
 
 FAKE Status cublasLtMatrixLayoutCreate(Descriptor* to, int type, uint64_t rows, uint64_t columns, int64_t pitch) {
-  *to = new FakeLayout{type, rows, columns, pitch};
-  return kSuccess;
+  return create(to, FakeLayout{type, rows, columns, pitch});
 }
 FAKE Status cublasLtMatrixLayoutDestroy(Descriptor layout) {
-  delete static_cast<FakeLayout*>(layout);
-  return kSuccess;
+  return destroy<FakeLayout>(layout);
 }
 FAKE Status cublasLtMatrixLayoutSetAttribute(Descriptor layout, int attribute, const void* value, size_t bytes) {
-  if (attribute != kLayoutColumns || bytes != 8) return kInvalid;
-  std::memcpy(&static_cast<FakeLayout*>(layout)->columns, value, 8);
-  return kSuccess;
+  if (attribute != kLayoutColumns) return kInvalid;
+  return set(&static_cast<FakeLayout*>(layout)->columns, value, bytes);
 }
 
 FAKE Status cublasLtMatmulPreferenceCreate(Descriptor* to) {
-  *to = new int(0);
-  return kSuccess;
+  return create(to, 0);
 }
 FAKE Status cublasLtMatmulPreferenceDestroy(Descriptor preference) {
-  delete static_cast<int*>(preference);
-  return kSuccess;
+  return destroy<int>(preference);
 }
 FAKE Status cublasLtMatmulPreferenceSetAttribute(Descriptor, int attribute, const void*, size_t bytes) {
   return bytes == (attribute == kMostWorkspace ? 8u : 4u) ? kSuccess : kInvalid;
