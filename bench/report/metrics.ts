@@ -30,7 +30,6 @@ const known: Readonly<Record<string, [title: string, better: Metric['better']]>>
   request_throughput: ['completed requests', 'higher'],
   request_goodput: ['requests within the limits', 'higher'],
   output_throughput: ['output tokens', 'higher'],
-  total_token_throughput: ['tokens in and out', 'higher'],
   failed: ['failed', 'lower'],
   refused: ['refused', 'lower'],
   late: ['the client late', 'lower'],
@@ -52,13 +51,13 @@ const scaled: Readonly<Record<string, [unit: string, scale: number]>> = {
 };
 
 export function metricOf(name: string, unit: string): Metric {
-  const [, statistic, rest] = /^(mean|median|std|p[\d.]+)_(.+)$/.exec(name) ?? [];
+  const [, percentile, rest] = /^(p\d+)_(.+)$/.exec(name) ?? [];
   // Some records say the unit in the name, too.
   const plain = (rest ?? name).replace(/_ms$/, '');
   const [title, better] = known[plain] ?? [plain.replaceAll('_', ' '), null];
   const [larger, scale] = scaled[unit] ?? [unit, 1];
   return {
-    title: statistic === undefined ? title : `${title}, ${statistic}`,
+    title: percentile === undefined ? title : `${title}, ${percentile}`,
     unit: larger,
     better,
     scale,
