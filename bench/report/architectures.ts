@@ -1,5 +1,4 @@
 /** What `arch` measured: one section a protocol, plots over tables, each machine for itself. */
-
 import { groupBy } from '../group.ts';
 import { cellTable, metricsOf } from './cell-table.ts';
 import { type Block, folded, heading, type Section, text, warnings } from './document.ts';

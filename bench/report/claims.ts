@@ -2,7 +2,6 @@
  * The paper's abstract (arXiv 2510.26622), claim by claim and in our words, beside what the records have on it. What the records
  * have nothing on says so: a claim is not shown by being read.
  */
-
 import { groupBy } from '../group.ts';
 import { measured, type Piece, quoted, type Reference, type Section, type Table, text } from './document.ts';
 import { machineOf } from './machines.ts';

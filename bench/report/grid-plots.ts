@@ -1,5 +1,4 @@
 /** Cells of a grid as plots: a metric over one label, models as lines, every other label that varies as panels. */
-
 import { groupBy } from '../group.ts';
 import type { Cell } from '../record.ts';
 import { metricsOf, unitOf } from './cell-table.ts';

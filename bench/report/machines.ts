@@ -1,5 +1,4 @@
 /** Records by what they were measured on: absolute times of two machines never share a table or a plot. */
-
 import { groupBy } from '../group.ts';
 import { type BenchmarkRecord, placeOf } from '../record.ts';
 import type { Stored, StoredCell } from './results.ts';

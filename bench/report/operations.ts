@@ -1,5 +1,4 @@
 /** How many operations a sequence takes: by the paper's formula, as executed here, and as the engine counted them while it ran. */
-
 import { groupBy } from '../group.ts';
 import { labelColumns, labelWords } from './cell-table.ts';
 import { measured, type Section, sectionOf, type Table } from './document.ts';

@@ -1,5 +1,4 @@
 /** The section of ratios: for each machine all in brief, then each protocol's as plots and a table. */
-
 import { groupBy } from '../group.ts';
 import { labelColumns, labelWords } from './cell-table.ts';
 import { dotChart, lineChart } from './chart.ts';

@@ -1,5 +1,4 @@
 /** Architectures beside each other: ratios, which a machine's speed falls out of, and the paper's where it has any. */
-
 import { groupBy } from '../group.ts';
 import type { Ratio } from '../record.ts';
 import { measured, type Piece } from './document.ts';

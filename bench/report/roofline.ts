@@ -1,5 +1,4 @@
 /** How far every cell is from what the machine could do at best, by what was measured in the same run. */
-
 import { groupBy } from '../group.ts';
 import { cellTable, labelColumns, labelWords } from './cell-table.ts';
 import { dotChart } from './chart.ts';
