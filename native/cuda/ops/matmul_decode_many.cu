@@ -5,15 +5,13 @@
 // as the weights themselves, which is why tiles are as large as the multiprocessors' number allows.
 #include <algorithm>
 
-#include "cuda/ops/matmul_internal.cuh"
+#include "cuda/ops/matmul_tile.cuh"
 
 namespace redllm::cuda {
 
 namespace {
 
 constexpr int kWarpRows = 2 * kWeightRows;
-constexpr int kPieces = kWeightK / 8;  // 16-byte pieces of a row of a tile: one unit of K
-constexpr int kRowBytes = kPieces * 16;
 
 struct ManyParams {
   Product product;
@@ -131,20 +129,6 @@ __device__ __forceinline__ void put_sums(float* to, const Sums<kTiles>& total) {
         to[(j * 8 + quad_column * 2 + c % 2) * kPitch + i * kWeightRows + c / 2 * 8 + quad_row] = total.at[i][j][c];
 }
 
-// Copies unit `unit` of K: rows [first, first + kRows) of a matrix of `rows` rows. Beyond its rows and its k are zeros.
-template <int kRows, int kThreads>
-__device__ __forceinline__ void copy_tile(char* to, const uint16_t* from, int64_t first, int64_t rows, int64_t pitch,
-                                          int64_t end_k, int64_t unit) {
-  const int piece = static_cast<int>(threadIdx.x) % kPieces;
-  const int64_t k = unit * kWeightK + piece * 8;
-#pragma unroll
-  for (int i = 0; i < kRows * kPieces / kThreads; ++i) {
-    const int row = static_cast<int>(threadIdx.x) / kPieces + i * (kThreads / kPieces);
-    const bool valid = first + row < rows && k < end_k;
-    copy_async(to + place(row, piece), valid ? from + (first + row) * pitch + k : from, valid);
-  }
-}
-
 // Grid: tiles of weights, tiles of tokens, groups.
 template <int kTiles, int kDown, int kAcross>
 __global__ void __launch_bounds__(kDown * kAcross * kWarp) decode_many_kernel(ManyParams params) {
@@ -160,12 +144,12 @@ __global__ void __launch_bounds__(kDown * kAcross * kWarp) decode_many_kernel(Ma
 
   char* shared = shared_memory();
   const auto copy_weights = [&](int32_t unit, int stage) {
-    copy_tile<Tile::kRows, Tile::kThreads>(shared + stage * Tile::kStageBytes, static_cast<const uint16_t*>(p.w), row0,
-                                           p.weight_rows, p.weight_k, p.weight_k, unit);
+    copy_tile<Tile::kRows, Tile::kThreads, place>(shared + stage * Tile::kStageBytes, static_cast<const uint16_t*>(p.w),
+                                                  row0, p.weight_rows, p.weight_k, p.weight_k, unit);
   };
   const auto copy_tokens = [&](int32_t unit, int stage) {
-    copy_tile<Tile::kTokens, Tile::kThreads>(shared + stage * Tile::kStageBytes + Tile::kRows * kRowBytes,
-                                             static_cast<const uint16_t*>(p.x), token0, p.rows, p.k, p.k, unit);
+    copy_tile<Tile::kTokens, Tile::kThreads, place>(shared + stage * Tile::kStageBytes + Tile::kRows * kRowBytes,
+                                                    static_cast<const uint16_t*>(p.x), token0, p.rows, p.k, p.k, unit);
   };
   // All but one stage are filled: with weights while earlier launches may still run, then with tokens.
   for (int i = 0; i < Tile::kStages - 1 && unit + i < end; ++i) copy_weights(unit + i, i);

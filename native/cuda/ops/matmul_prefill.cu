@@ -1,15 +1,13 @@
 // Products of rows of prompts, in bf16, where no library serves: tokens are the 16-row side of mma.sync, weights the 8-column side. Each
 // output is one accumulator over ascending k, whatever the tile, so that tiles may follow the number of rows.
-#include "cuda/ops/matmul_internal.cuh"
+#include "cuda/ops/matmul_tile.cuh"
 
 namespace redllm::cuda {
 
 namespace {
 
-constexpr int kRingBytes = 96 << 10;   // two blocks share a multiprocessor's 227 KB
-constexpr int kPieces = kWeightK / 8;  // 16-byte pieces of a row of a tile: one unit of K
-constexpr int kRowBytes = kPieces * 16;
-constexpr int kGroupTiles = 8;  // tiles of tokens whose blocks run side by side with the same weights
+constexpr int kRingBytes = 96 << 10;  // two blocks share a multiprocessor's 227 KB
+constexpr int kGroupTiles = 8;        // tiles of tokens whose blocks run side by side with the same weights
 
 // Pieces of 8 consecutive rows lie in different banks, for the copies and for load_matrices.
 __device__ __forceinline__ int place(int row, int piece) {
@@ -28,20 +26,6 @@ struct Shape {
   static constexpr int kSumPitch = kWeights + 8;
   static_assert(kTokens * kSumPitch * int{sizeof(float)} <= kStages * kStageBytes);
 };
-
-// Copies unit `unit` of K: rows [first, first + kRows) of a matrix of `rows` rows. Beyond its rows and its k are zeros.
-template <int kRows, int kThreads>
-__device__ __forceinline__ void copy_tile(char* to, const uint16_t* from, int64_t first, int64_t rows, int64_t pitch,
-                                          int64_t end_k, int64_t unit) {
-  const int piece = static_cast<int>(threadIdx.x) % kPieces;
-  const int64_t k = unit * kWeightK + piece * 8;
-#pragma unroll
-  for (int i = 0; i < kRows * kPieces / kThreads; ++i) {
-    const int row = static_cast<int>(threadIdx.x) / kPieces + i * (kThreads / kPieces);
-    const bool valid = first + row < rows && k < end_k;
-    copy_async(to + place(row, piece), valid ? from + (first + row) * pitch + k : from, valid);
-  }
-}
 
 // One unit of K: sums += x w^T.
 template <int kM, int kN>
@@ -76,13 +60,13 @@ __global__ void __launch_bounds__(kDown * kAcross * kWarp) prefill_kernel(Produc
   char* shared = shared_memory();
   const int units = static_cast<int>(p.weight_k / kWeightK);
   const auto copy_weights = [&](int unit, int stage) {
-    copy_tile<Tile::kWeights, Tile::kThreads>(shared + stage * Tile::kStageBytes + Tile::kTokens * kRowBytes,
-                                              static_cast<const uint16_t*>(p.w), row0, p.weight_rows, p.weight_k,
-                                              p.weight_k, unit);
+    copy_tile<Tile::kWeights, Tile::kThreads, place>(shared + stage * Tile::kStageBytes + Tile::kTokens * kRowBytes,
+                                                     static_cast<const uint16_t*>(p.w), row0, p.weight_rows, p.weight_k,
+                                                     p.weight_k, unit);
   };
   const auto copy_tokens = [&](int unit, int stage) {
-    copy_tile<Tile::kTokens, Tile::kThreads>(shared + stage * Tile::kStageBytes, static_cast<const uint16_t*>(p.x),
-                                             token0, p.rows, p.k, p.k, unit);
+    copy_tile<Tile::kTokens, Tile::kThreads, place>(shared + stage * Tile::kStageBytes,
+                                                    static_cast<const uint16_t*>(p.x), token0, p.rows, p.k, p.k, unit);
   };
   // All but one stage are filled: with weights while earlier launches may still run, then with tokens.
   for (int i = 0; i < Tile::kStages - 1 && i < units; ++i) copy_weights(i, i);
