@@ -54,8 +54,8 @@ __device__ __forceinline__ void close_item(const Params& p, const Plan& plan, co
   const int32_t shared = a.heads / a.segment[0].pool.kv_heads;
   const int32_t span = plan.chunk / kSpanChunks;
   const ChunkRange of_segment = plan.chunks[plan.segment];
-  const int32_t first = most(of_segment.low, span * kSpanChunks),
-                chunks = least(of_segment.high, (span + 1) * kSpanChunks) - first;
+  const int32_t first = max(of_segment.low, span * kSpanChunks),
+                chunks = min(of_segment.high, (span + 1) * kSpanChunks) - first;
   const int32_t first_spans = plan.chunks[0].spans(), spans = first_spans + plan.chunks[1].spans();
   const int last_level = plan.chunks[0].count() + plan.chunks[1].count() <= 1 ? 0 : spans == 1 ? 1 : 2;
 

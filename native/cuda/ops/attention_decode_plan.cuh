@@ -45,7 +45,7 @@ struct Plan {
 
 // Bits [from, to) of a page's 16 keys.
 __device__ __forceinline__ uint32_t key_bits(int32_t from, int32_t to) {
-  const int32_t low = most(from, 0), high = least(to, kPageTokens);
+  const int32_t low = max(from, 0), high = min(to, kPageTokens);
   return low < high ? (1u << high) - (1u << low) : 0;
 }
 
@@ -76,7 +76,7 @@ __device__ __forceinline__ void prepare(const Params& p, const Work& work, int32
   const int32_t kv_head = p.first_head + head_and_chunk % p.kv_heads, chunk_of_all = head_and_chunk / p.kv_heads;
   const int32_t at = token_of_chunk(work, p.tokens, chunk_of_all);
   const int32_t start = p.parts > 1 ? part * kTileRows : work.tile[at] & 0xffff;
-  const int32_t rows = p.parts > 1 ? least(shared - start, kTileRows) : work.tile[at] >> 16;
+  const int32_t rows = p.parts > 1 ? min(shared - start, kTileRows) : work.tile[at] >> 16;
 
   // Both halves of the warp know the rows.
   const int32_t token = p.first_token + at + (start + row) / shared;
@@ -91,8 +91,8 @@ __device__ __forceinline__ void prepare(const Params& p, const Work& work, int32
     chunks[s].low = range[s].low;
     chunks[s].high = range[s].high;
     for (int mask = 1; mask < kTileRows; mask *= 2) {
-      chunks[s].low = least(chunks[s].low, shuffle_xor(chunks[s].low, mask));
-      chunks[s].high = most(chunks[s].high, shuffle_xor(chunks[s].high, mask));
+      chunks[s].low = min(chunks[s].low, shuffle_xor(chunks[s].low, mask));
+      chunks[s].high = max(chunks[s].high, shuffle_xor(chunks[s].high, mask));
     }
   }
   const int32_t ordinal = chunk_of_all - work.first[at], firsts = chunks[0].count();

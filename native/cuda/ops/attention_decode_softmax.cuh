@@ -10,8 +10,6 @@
 
 namespace redllm::cuda::decode {
 
-constexpr float kLog2E = 1.4426950408889634f;
-
 struct alignas(16) Piece {
   uint32_t pair[4];
 };
@@ -71,7 +69,7 @@ struct Softmax {
           if (rule.cap != 0) x = rule.cap * tanh_fast(x);
           if (rule.biased) {
             const int32_t distance = lane_first + n * 8 + e % 2 - rows.query_index[e / 2];
-            x = fmaf(a.bias[rows.bias[e / 2] + most(-a.reach, least(distance, a.reach))], kLog2E, x);
+            x = fmaf(a.bias[rows.bias[e / 2] + max(-a.reach, min(distance, a.reach))], kLog2E, x);
           }
           s[n][e] = x;
         }

@@ -52,13 +52,6 @@ struct Work {
   int32_t last;                   // whether this block was the last to arrive
 };
 
-__device__ __forceinline__ int32_t least(int32_t a, int32_t b) {
-  return a < b ? a : b;
-}
-__device__ __forceinline__ int32_t most(int32_t a, int32_t b) {
-  return a > b ? a : b;
-}
-
 // Keys left <= k < right, and the chunks in which they lie. None: low = kNothing, high = 0.
 struct KeyRange {
   int32_t left = 0, right = 0;
@@ -68,7 +61,7 @@ struct KeyRange {
 template <int D>
 __device__ __forceinline__ KeyRange key_range(const int32_t* left, const int32_t* right, int32_t token) {
   KeyRange range;
-  const int32_t from = most(left[token], 0), to = right[token];
+  const int32_t from = max(left[token], 0), to = right[token];
   if (from < to) range = {from, to, from / chunk_keys(D), (to - 1) / chunk_keys(D) + 1};
   return range;
 }
@@ -109,8 +102,8 @@ __device__ __forceinline__ void list_work(const Params& p, Work& work, int32_t* 
     if (p.grouped) {
       // The first token of its group's run; a tile starts in this token where a multiple of 16 of the run's rows does.
       int32_t first = i < tokens && joined(i) ? -1 : i;
-      for (int delta = 1; delta < kWarp; delta *= 2) first = most(first, shuffle_up(first, delta));
-      first = most(first, leader);
+      for (int delta = 1; delta < kWarp; delta *= 2) first = max(first, shuffle_up(first, delta));
+      first = max(first, leader);
       leader = shuffle(first, kWarp - 1);
       row = -((i - first) * shared) & (kTileRows - 1);
     }
@@ -121,12 +114,12 @@ __device__ __forceinline__ void list_work(const Params& p, Work& work, int32_t* 
 #pragma unroll 1
       for (int at = i + 1; rows < kTileRows && at < tokens && joined(at); ++at) {
         rows += shared;
-        from[0] = least(from[0], low[0][at]);
-        to[0] = most(to[0], high[0][at]);
+        from[0] = min(from[0], low[0][at]);
+        to[0] = max(to[0], high[0][at]);
       }
       // A tile that sees nothing is there all the same: its zeros are to be written.
-      count = most(most(to[0] - from[0], 0) + most(to[1] - from[1], 0), 1);
-      work.tile[i] = row | least(rows, kTileRows) << 16;
+      count = max(max(to[0] - from[0], 0) + max(to[1] - from[1], 0), 1);
+      work.tile[i] = row | min(rows, kTileRows) << 16;
     }
     int32_t sum = count;
     for (int delta = 1; delta < kWarp; delta *= 2) {

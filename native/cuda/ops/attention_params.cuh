@@ -10,8 +10,6 @@
 
 namespace redllm::cuda {
 
-constexpr float kLog2E = 1.4426950408889634f;
-
 struct AttentionSegment {
   const char* data;     // the layer's first head in page 0
   int32_t page_bytes;   // from a page to the next

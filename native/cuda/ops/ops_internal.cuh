@@ -9,6 +9,7 @@
 namespace redllm::cuda {
 
 constexpr int kWarp = 32;
+constexpr float kLog2E = 1.4426950408889634f;
 
 uint64_t weight_bytes(DType type, int32_t n, int32_t k, bool gated);
 uint64_t page_bytes(DType type, int32_t layers, int32_t kv_heads, int32_t head_dim);

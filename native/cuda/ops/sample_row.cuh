@@ -10,7 +10,6 @@ namespace redllm::cuda {
 
 constexpr float kLogitMax = FLT_MAX;
 constexpr uint32_t kInfiniteBits = 0x7f800000;
-constexpr float kLog2E = 1.4426950408889634f;
 constexpr double kMassUnit = 0x1p-44;
 constexpr int32_t kChunk = 4 * kWarp;  // tokens that a warp reads at once
 
