@@ -2,6 +2,7 @@
 // heads, one after the other, so the work is a list of heads: a head is held by head_dim / 8 lanes (rounded up to a power of two), 8
 // elements each, and a warp takes as many heads as fit. Bound by memory: 4 bytes read, 4 (Q) or the pool's 2 or 4 (K, V) written an
 // element.
+#include "cuda/ops/four.cuh"
 #include "cuda/ops/row_norm.cuh"
 
 namespace redllm::cuda {

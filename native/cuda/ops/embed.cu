@@ -1,5 +1,5 @@
 // Rows of the embedding table, which may be the tied output head as well.
-#include "cuda/ops/ops_internal.cuh"
+#include "cuda/ops/four.cuh"
 
 namespace redllm::cuda {
 
@@ -20,12 +20,9 @@ __global__ void __launch_bounds__(kThreads) embed_kernel(EmbedArgs args) {
   for (int64_t k = static_cast<int64_t>(threadIdx.x) * 4; k < width; k += kThreads * 4) {
     float value[4];
     if (args.table.type == DType::f32) {
-      const float4 four = *reinterpret_cast<const float4*>(static_cast<const float*>(args.table.data) + at + k);
-      value[0] = four.x, value[1] = four.y, value[2] = four.z, value[3] = four.w;
+      load_four(value, static_cast<const float*>(args.table.data) + at + k);
     } else {
-      const uint2 four = *reinterpret_cast<const uint2*>(static_cast<const uint16_t*>(args.table.data) + at + k);
-      value[0] = low_bf16(four.x), value[1] = high_bf16(four.x), value[2] = low_bf16(four.y),
-      value[3] = high_bf16(four.y);
+      load_four(value, static_cast<const uint16_t*>(args.table.data) + at + k);
     }
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
@@ -34,7 +31,7 @@ __global__ void __launch_bounds__(kThreads) embed_kernel(EmbedArgs args) {
       if (position != nullptr) value[i] = __fadd_rn(value[i], position[k + i]);
     }
     if (width % 4 == 0) {
-      *reinterpret_cast<float4*>(out + k) = make_float4(value[0], value[1], value[2], value[3]);
+      store_four(out + k, value);
     } else {
 #pragma unroll
       for (int i = 0; i < 4; ++i)

@@ -1,5 +1,5 @@
 // Rows picked out of a matrix, or converted to another type. Bound by memory: a thread takes 4 elements, a block 1024 of one row.
-#include "cuda/ops/row_norm.cuh"
+#include "cuda/ops/four.cuh"
 
 namespace redllm::cuda {
 namespace {
@@ -41,8 +41,7 @@ __global__ void __launch_bounds__(kThreads) gather_kernel(const GatherParams p) 
 
 void gather(Context* context, const GatherArgs& a) {
   const int64_t width = a.from.cols;
-  const auto aligned = [](const void* data) { return reinterpret_cast<uintptr_t>(data) % 16 == 0; };
-  const GatherParams p = {a, width % 4 == 0 && aligned(a.from.data) && aligned(a.out.data)};
+  const GatherParams p = {a, width % 4 == 0 && is_aligned(a.from.data) && is_aligned(a.out.data)};
   const int threads =
       width >= kBlockElements ? kThreads : static_cast<int>((width + 4 * kWarp - 1) / (4 * kWarp)) * kWarp;
   launch(context, "gather", gather_kernel,

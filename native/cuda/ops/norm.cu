@@ -2,6 +2,7 @@
 // rows' rest in shared memory, and what does not fit there (beyond 32768 elements) is read again. The variance of a layer norm is of
 // the held values less their mean. Bound by memory: each byte once; a row of a decoding step costs one latency of memory and two or
 // three barriers, so gain, bias and what is added to are asked for together with the row.
+#include "cuda/ops/four.cuh"
 #include "cuda/ops/row_norm.cuh"
 
 namespace redllm::cuda {
@@ -140,10 +141,6 @@ __global__ void __launch_bounds__(kMaxThreads) norm_kernel(const NormParams p) {
   }
 }
 
-bool aligned(const void* data) {
-  return reinterpret_cast<uintptr_t>(data) % 16 == 0;
-}
-
 }  // namespace
 
 void norm(Context* context, const NormArgs& a) {
@@ -152,8 +149,8 @@ void norm(Context* context, const NormArgs& a) {
   while (p.warps * kWarp < kMaxThreads && p.warps * kWarp * kHeld * 4 < width) p.warps *= 2;
   const int threads = p.warps * kWarp, held = threads * kHeld * 4;
   p.rows = threads < kMinBlock ? kMinBlock / threads : 1;
-  p.vector = width % 4 == 0 && aligned(a.x.data) && aligned(a.out.data) && aligned(a.copy.data) && aligned(a.gain) &&
-             aligned(a.bias);
+  p.vector = width % 4 == 0 && is_aligned(a.x.data) && is_aligned(a.out.data) && is_aligned(a.copy.data) &&
+             is_aligned(a.gain) && is_aligned(a.bias);
   const int32_t wide = width > held ? width - held : 0, kept = wide < kShared ? (wide + 3) / 4 * 4 : kShared;
   p.kept = held + kept;
   if (kept == 0) p.kept = 0;

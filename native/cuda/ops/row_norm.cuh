@@ -1,21 +1,9 @@
-// Sums over a row that a group of lanes or the warps of a block hold between them, in an order that depends on the group's size alone,
-// and 4 or 8 neighbouring elements in one or two accesses.
+// Sums over a row that a group of lanes or the warps of a block hold between them, in an order that depends on the group's size alone.
 #pragma once
 
 #include "cuda/ops/ops_internal.cuh"
 
 namespace redllm::cuda {
-
-__device__ __forceinline__ void load_four(float (&x)[4], const float* from) {
-  const float4 v = *reinterpret_cast<const float4*>(from);
-  x[0] = v.x, x[1] = v.y, x[2] = v.z, x[3] = v.w;
-}
-__device__ __forceinline__ void store_four(float* to, const float (&x)[4]) {
-  *reinterpret_cast<float4*>(to) = make_float4(x[0], x[1], x[2], x[3]);
-}
-__device__ __forceinline__ void store_four(uint16_t* to, const float (&x)[4]) {
-  *reinterpret_cast<uint2*>(to) = make_uint2(pack_bf16(x[0], x[1]), pack_bf16(x[2], x[3]));
-}
 
 // Over `lanes` neighbouring lanes, a power of two; every one of them receives the sum.
 __device__ __forceinline__ float group_sum(float x, int lanes) {

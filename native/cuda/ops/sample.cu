@@ -92,7 +92,7 @@ void sample(Context* context, const SampleArgs& a) {
   SampleParams p = {};
   p.a = a;
   p.slices = static_cast<int32_t>((vocabulary + kSlice - 1) / kSlice);
-  p.vector = vocabulary % 4 == 0 && reinterpret_cast<uintptr_t>(a.logits.data) % 16 == 0;
+  p.vector = vocabulary % 4 == 0 && is_aligned(a.logits.data);
   p.chunks = static_cast<int32_t>((vocabulary + kChunk - 1) / kChunk);
   const int64_t slice_bytes = p.slices * int64_t{sizeof(Slice)}, altered_bytes = vocabulary * int64_t{sizeof(float)};
   const int64_t tops_bytes = 2 * p.chunks * int64_t{sizeof(float)};

@@ -174,7 +174,7 @@ __device__ __forceinline__ void alter(Pieces& x, PrepareBoard& board, const Samp
       if (!p.vector && begin + at + k < vocabulary) to[begin + at + k] = x[j][k];
     }
     if (p.vector && begin + at < vocabulary) {
-      *reinterpret_cast<float4*>(to + begin + at) = make_float4(x[j][0], x[j][1], x[j][2], x[j][3]);
+      store_four(to + begin + at, x[j]);
     }
   }
 }

@@ -4,7 +4,7 @@
 
 #include <cfloat>
 
-#include "cuda/ops/ops_internal.cuh"
+#include "cuda/ops/four.cuh"
 
 namespace redllm::cuda {
 
