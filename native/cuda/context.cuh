@@ -43,6 +43,11 @@ constexpr int32_t kCounters = 1 << 16;
 // Notes `code` as the context's failure where it is one and none was noted before. `what`: a verb and its object, "launching attention".
 bool succeeded(Context*, cudaError_t code, const char* what);
 
+// Parts of `each` that `count` make, the last of which may be shorter: of a grid, mostly.
+inline uint32_t divided_up(int64_t count, int64_t each) {
+  return static_cast<uint32_t>((count + each - 1) / each);
+}
+
 }  // namespace cuda
 }  // namespace redllm
 

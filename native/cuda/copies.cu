@@ -118,7 +118,7 @@ void Copies::move(int32_t count) {
   uint64_t longest = 0;
   for (int32_t i = 0; i < count; ++i)
     if (moved_.piece[i].bytes > longest) longest = moved_.piece[i].bytes;
-  const dim3 grid(static_cast<unsigned>((longest + kBlockBytes - 1) / kBlockBytes), static_cast<unsigned>(count));
+  const dim3 grid(divided_up(static_cast<int64_t>(longest), kBlockBytes), static_cast<unsigned>(count));
   launch(context_, "moving pieces", move_pieces, grid, kThreads, 0, moved_);
 }
 

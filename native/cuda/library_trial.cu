@@ -10,7 +10,7 @@ constexpr int kThreads = 256;
 constexpr int64_t kOurRows = 7;  // that are compared with our own kernel's
 
 unsigned blocks(int64_t items) {
-  return static_cast<unsigned>(std::min<int64_t>((items + kThreads - 1) / kThreads, 1 << 16));
+  return std::min(divided_up(items, kThreads), 1u << 16);
 }
 
 __device__ __forceinline__ int64_t first_item() {

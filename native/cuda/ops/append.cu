@@ -126,8 +126,7 @@ void append(Context* context, const AppendArgs& a) {
   }
   p.count = static_cast<uint32_t>(a.x.rows) * p.parts;
   while (p.lanes * kLaneElements < a.head_dim) p.lanes *= 2;
-  const uint32_t heads = static_cast<uint32_t>(kThreads / p.lanes);
-  launch(context, "append", append_kernel, dim3((p.count + heads - 1) / heads), kThreads, 0, p);
+  launch(context, "append", append_kernel, dim3(divided_up(p.count, kThreads / p.lanes)), kThreads, 0, p);
 }
 
 }  // namespace redllm::cuda

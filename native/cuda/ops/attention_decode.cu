@@ -144,10 +144,6 @@ __global__ void __launch_bounds__(kThreads, resident_blocks(D)) kernel(Params p)
 
 namespace {
 
-int64_t divided_up(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
-}
-
 template <int D, int kDepth>
 void run(Context* context, const AttentionArgs& a) {
   const int32_t kv_heads = a.segment[0].pool.kv_heads, shared = a.heads / kv_heads;

@@ -112,8 +112,7 @@ void attention_mass(Context* context, const AttentionMassArgs& args) {
   p.back = args.back;
   p.bins = args.bins;
   p.mass = args.mass;
-  launch(context, "attention_mass", mass_kernel, dim3(static_cast<uint32_t>((p.tasks + kWarps - 1) / kWarps)), kThreads,
-         0, p);
+  launch(context, "attention_mass", mass_kernel, dim3(divided_up(p.tasks, kWarps)), kThreads, 0, p);
 }
 
 }  // namespace redllm::cuda

@@ -43,8 +43,7 @@ void copy_pages(Context* context, const CopyPagesArgs& a) {
   const uint64_t bytes = page_bytes(a.pool.type, a.pool.layers, a.pool.kv_heads, a.pool.head_dim);
   const CopyParams p = {static_cast<char*>(a.pool.data), a.from, a.to, static_cast<int64_t>(bytes / sizeof(uint4))};
   launch(context, "copy_pages", copy_pages_kernel,
-         dim3(static_cast<uint32_t>(a.count), static_cast<uint32_t>((p.page + kBlockPieces - 1) / kBlockPieces)),
-         kThreads, 0, p);
+         dim3(static_cast<uint32_t>(a.count), divided_up(p.page, kBlockPieces)), kThreads, 0, p);
 }
 
 }  // namespace redllm::cuda

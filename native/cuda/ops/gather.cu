@@ -42,10 +42,8 @@ __global__ void __launch_bounds__(kThreads) gather_kernel(const GatherParams p) 
 void gather(Context* context, const GatherArgs& a) {
   const int64_t width = a.from.cols;
   const GatherParams p = {a, width % 4 == 0 && is_aligned(a.from.data) && is_aligned(a.out.data)};
-  const int threads =
-      width >= kBlockElements ? kThreads : static_cast<int>((width + 4 * kWarp - 1) / (4 * kWarp)) * kWarp;
-  launch(context, "gather", gather_kernel,
-         dim3(static_cast<uint32_t>(a.out.rows), static_cast<uint32_t>((width + kBlockElements - 1) / kBlockElements)),
+  const int threads = width >= kBlockElements ? kThreads : static_cast<int>(divided_up(width, 4 * kWarp)) * kWarp;
+  launch(context, "gather", gather_kernel, dim3(static_cast<uint32_t>(a.out.rows), divided_up(width, kBlockElements)),
          threads, 0, p);
 }
 

@@ -28,17 +28,13 @@ __global__ void __launch_bounds__(kThreads) count_kernel(const HistoryParams p) 
   atomic_add(p.counts + (i < p.a.prompt ? 0 : p.a.vocabulary) + p.a.tokens[i], 1);
 }
 
-uint32_t blocks(int64_t count, int64_t each) {
-  return static_cast<uint32_t>((count + each - 1) / each);
-}
-
 }  // namespace
 
 void set_history(Context* context, const HistoryArgs& a) {
   const HistoryParams p = {a.history + int64_t{2} * a.slot * a.vocabulary, a};
-  launch(context, "set_history", clear_kernel, dim3(blocks(int64_t{2} * a.vocabulary, kThreads * kCleared)), kThreads,
-         0, p);
-  launch(context, "set_history", count_kernel, dim3(blocks(a.count, kThreads)), kThreads, 0, p);
+  launch(context, "set_history", clear_kernel, dim3(divided_up(int64_t{2} * a.vocabulary, kThreads * kCleared)),
+         kThreads, 0, p);
+  launch(context, "set_history", count_kernel, dim3(divided_up(a.count, kThreads)), kThreads, 0, p);
 }
 
 }  // namespace redllm::cuda

@@ -35,8 +35,8 @@ __global__ void __launch_bounds__(kThreads) pad_kernel(PadParams p) {
 template <typename T>
 void pad(Context* context, Product& product) {
   const PadParams params{product.x, context->workspace, product.rows, product.k, product.weight_k};
-  const int64_t blocks = (params.rows * params.padded + kThreads - 1) / kThreads;
-  launch(context, "padding rows", pad_kernel<T>, dim3(static_cast<unsigned>(blocks)), kThreads, 0, params);
+  launch(context, "padding rows", pad_kernel<T>, dim3(divided_up(params.rows * params.padded, kThreads)), kThreads, 0,
+         params);
   product.x = context->workspace;
   product.k = product.weight_k;
 }

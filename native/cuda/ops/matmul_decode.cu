@@ -173,8 +173,7 @@ __global__ void __launch_bounds__(kMostSlices* kWarp) decode_few_kernel(FewParam
 template <int kTiles>
 void launch_few(Context* context, const Product& product, const Slices& slices) {
   constexpr int64_t kTokens = kTiles * 8;
-  const dim3 grid(static_cast<unsigned>(product.weight_rows / kWeightRows),
-                  static_cast<unsigned>((product.rows + kTokens - 1) / kTokens));
+  const dim3 grid(static_cast<unsigned>(product.weight_rows / kWeightRows), divided_up(product.rows, kTokens));
   launch(context, "a product of few rows", decode_few_kernel<kTiles>, grid, slices.slices * kWarp,
          static_cast<size_t>(slices.slices * kTokens * kSumPitch) * sizeof(float), FewParams{product, slices});
 }

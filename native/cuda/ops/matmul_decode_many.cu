@@ -193,21 +193,17 @@ __global__ void __launch_bounds__(kDown * kAcross * kWarp) decode_many_kernel(Ma
   finish_tile<Tile::kRows, Tile::kSumPitch>(p.epilogue, finished, token0, tokens, row0);
 }
 
-int64_t tiles_of(int64_t count, int64_t each) {
-  return (count + each - 1) / each;
-}
-
 template <int kTiles, int kDown, int kAcross>
 int64_t blocks(const Product& p, const Slices& slices) {
   using Tile = Shape<kTiles, kDown, kAcross>;
-  return tiles_of(p.weight_rows, Tile::kRows) * tiles_of(p.rows, Tile::kTokens) * slices.groups;
+  return int64_t{divided_up(p.weight_rows, Tile::kRows)} * divided_up(p.rows, Tile::kTokens) * slices.groups;
 }
 
 template <int kTiles, int kDown, int kAcross>
 void launch_many(Context* context, const Product& p, const Slices& slices, char* workspace) {
   using Tile = Shape<kTiles, kDown, kAcross>;
-  const dim3 grid(static_cast<unsigned>(tiles_of(p.weight_rows, Tile::kRows)),
-                  static_cast<unsigned>(tiles_of(p.rows, Tile::kTokens)), static_cast<unsigned>(slices.groups));
+  const dim3 grid(divided_up(p.weight_rows, Tile::kRows), divided_up(p.rows, Tile::kTokens),
+                  static_cast<unsigned>(slices.groups));
   launch(context, "a product of many rows", decode_many_kernel<kTiles, kDown, kAcross>, grid, Tile::kThreads,
          Tile::kSharedBytes, ManyParams{p, slices, reinterpret_cast<float*>(workspace), context->counters});
 }

@@ -126,20 +126,17 @@ __global__ void __launch_bounds__(kTileThreads) float_prefill_kernel(Product p) 
   }
 }
 
-unsigned blocks(int64_t count, int64_t each) {
-  return static_cast<unsigned>((count + each - 1) / each);
-}
-
 }  // namespace
 
 void float_decode(Context* context, const Product& product) {
   launch(context, "a product in f32", float_decode_kernel,
-         dim3(blocks(product.weight_rows, kWeightRows), blocks(product.rows, kTokens)), kStreamThreads, 0, product);
+         dim3(divided_up(product.weight_rows, kWeightRows), divided_up(product.rows, kTokens)), kStreamThreads, 0,
+         product);
 }
 
 void float_prefill(Context* context, const Product& product) {
   launch(context, "a product in f32", float_prefill_kernel,
-         dim3(blocks(product.weight_rows, kTile), blocks(product.rows, kTile)), kTileThreads,
+         dim3(divided_up(product.weight_rows, kTile), divided_up(product.rows, kTile)), kTileThreads,
          size_t{2} * kDepth * kPitch * sizeof(float), product);
 }
 

@@ -112,7 +112,7 @@ __global__ void __launch_bounds__(kDown * kAcross * kWarp) prefill_kernel(Produc
 template <int kM, int kN, int kDown, int kAcross>
 int64_t tiles(const Product& p) {
   using Tile = Shape<kM, kN, kDown, kAcross>;
-  return ((p.rows + Tile::kTokens - 1) / Tile::kTokens) * ((p.weight_rows + Tile::kWeights - 1) / Tile::kWeights);
+  return int64_t{divided_up(p.rows, Tile::kTokens)} * divided_up(p.weight_rows, Tile::kWeights);
 }
 
 template <int kM, int kN, int kDown, int kAcross>

@@ -154,7 +154,7 @@ void norm(Context* context, const NormArgs& a) {
   const int32_t wide = width > held ? width - held : 0, kept = wide < kShared ? (wide + 3) / 4 * 4 : kShared;
   p.kept = held + kept;
   if (kept == 0) p.kept = 0;
-  launch(context, "norm", norm_kernel, dim3(static_cast<uint32_t>((a.x.rows + p.rows - 1) / p.rows)), threads * p.rows,
+  launch(context, "norm", norm_kernel, dim3(divided_up(a.x.rows, p.rows)), threads * p.rows,
          static_cast<size_t>(kWarp + kept) * sizeof(float), p);
 }
 

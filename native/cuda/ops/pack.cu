@@ -78,8 +78,8 @@ void pack(Context* context, const PackArgs& args) {
       return;
     }
     const int64_t pieces = count * (padded_k(to.k) / kPieceElements);
-    launch(context, "packing weights", pack_kernel, dim3(static_cast<unsigned>((pieces + kThreads - 1) / kThreads)),
-           kThreads, 0, PackParams{to, context->workspace, args.from_type, args.first + row, count});
+    launch(context, "packing weights", pack_kernel, dim3(divided_up(pieces, kThreads)), kThreads, 0,
+           PackParams{to, context->workspace, args.from_type, args.first + row, count});
   }
   succeeded(context, cudaStreamSynchronize(context->stream), "packing weights");
   if (args.first + args.count == to.n) prepare_product(context, to);

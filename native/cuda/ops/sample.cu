@@ -91,9 +91,9 @@ void sample(Context* context, const SampleArgs& a) {
   const int64_t rows = a.logits.rows, vocabulary = a.logits.cols;
   SampleParams p = {};
   p.a = a;
-  p.slices = static_cast<int32_t>((vocabulary + kSlice - 1) / kSlice);
+  p.slices = static_cast<int32_t>(divided_up(vocabulary, kSlice));
   p.vector = vocabulary % 4 == 0 && is_aligned(a.logits.data);
-  p.chunks = static_cast<int32_t>((vocabulary + kChunk - 1) / kChunk);
+  p.chunks = static_cast<int32_t>(divided_up(vocabulary, kChunk));
   const int64_t slice_bytes = p.slices * int64_t{sizeof(Slice)}, altered_bytes = vocabulary * int64_t{sizeof(float)};
   const int64_t tops_bytes = 2 * p.chunks * int64_t{sizeof(float)};
   const int64_t room = (context->workspace_bytes - 16) / (slice_bytes + altered_bytes + tops_bytes);
