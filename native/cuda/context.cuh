@@ -19,7 +19,6 @@ struct Context {
   cudaStream_t stream;
   int32_t device;
   int32_t multiprocessors;
-  int32_t capability;    // 80, 90, ...
   int32_t shared_bytes;  // greatest dynamic shared memory of a block
   bool starts_early;     // kernels may start before the one before them has ended: they were compiled to wait for it
   // Scratch of the op that runs. Contents do not survive an op; an op whose needs grow with its rows works in slices that fit.

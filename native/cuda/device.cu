@@ -152,7 +152,6 @@ Context* open_device(int32_t index, char* why, uint64_t room) {
   }
   Context* context = new Context();
   context->device = index;
-  context->capability = capability;
   context->multiprocessors = attribute(index, cudaDevAttrMultiProcessorCount);
   context->shared_bytes = attribute(index, cudaDevAttrMaxSharedMemoryPerBlockOptin);
   if (prepare(context)) return context;

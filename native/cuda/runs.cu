@@ -5,8 +5,7 @@
 namespace redllm::cuda {
 
 Runs::~Runs() {
-  for (auto& [key, run] : runs_)
-    if (run.graph != nullptr) cudaGraphExecDestroy(run.graph);
+  for (auto& [key, run] : runs_) free_graph(run);
 }
 
 bool Runs::begin(uint64_t owner, uint64_t key) {
@@ -17,7 +16,10 @@ bool Runs::begin(uint64_t owner, uint64_t key) {
     if (runs_.size() > kEntries) forget_least_used(false);
     return false;
   }
-  if (run.state == State::recorded) return play(run);
+  if (run.state == State::recorded) {
+    play(run);
+    return true;
+  }
   if (run.state == State::unrecordable) return false;
   if (cudaStreamBeginCapture(context_->stream, cudaStreamCaptureModeRelaxed) != cudaSuccess) {
     cudaGetLastError();
@@ -45,10 +47,8 @@ bool Runs::end() {
 }
 
 // A graph that failed to start has failed like an op, for good.
-bool Runs::play(Run& run) {
+void Runs::play(Run& run) {
   succeeded(context_, cudaGraphLaunch(run.graph, context_->stream), "replaying a step");
-  ++played_;
-  return true;
 }
 
 cudaGraphExec_t Runs::finish_recording() {
@@ -61,6 +61,14 @@ cudaGraphExec_t Runs::finish_recording() {
   return good ? executable : nullptr;
 }
 
+// One that is under way is freed when it is done.
+void Runs::free_graph(Run& run) {
+  if (run.graph == nullptr) return;
+  cudaGraphExecDestroy(run.graph);
+  run.graph = nullptr;
+  --graphs_;
+}
+
 // The least recently used graph goes, and its run is as one seen once; or the least recently used entry of all.
 void Runs::forget_least_used(bool recorded) {
   auto least = runs_.end();
@@ -68,22 +76,14 @@ void Runs::forget_least_used(bool recorded) {
     if ((!recorded || at->second.graph != nullptr) && (least == runs_.end() || at->second.used < least->second.used))
       least = at;
   if (least == runs_.end()) return;
-  Run& run = least->second;
-  if (run.graph != nullptr) {
-    cudaGraphExecDestroy(run.graph);
-    --graphs_;
-  }
-  run.graph = nullptr;
-  run.state = State::seen;
+  free_graph(least->second);
+  least->second.state = State::seen;
   if (!recorded) runs_.erase(least);
 }
 
 void Runs::drop(uint64_t owner) {
   for (auto at = runs_.lower_bound({owner, 0}); at != runs_.end() && at->first.first == owner;) {
-    if (at->second.graph != nullptr) {
-      cudaGraphExecDestroy(at->second.graph);  // one under way is freed when it is done
-      --graphs_;
-    }
+    free_graph(at->second);
     at = runs_.erase(at);
   }
 }

@@ -29,8 +29,6 @@ class Runs {
   // Something failed, or cannot be part of a graph, while recording: that is no failure of the context.
   void spoil() { spoilt_ = true; }
 
-  int64_t played() const { return played_; }
-
  private:
   enum class State { seen, recorded, unrecordable };
   struct Run {
@@ -40,8 +38,9 @@ class Runs {
   };
   using Key = std::pair<uint64_t, uint64_t>;
 
-  bool play(Run& run);
+  void play(Run& run);
   cudaGraphExec_t finish_recording();
+  void free_graph(Run& run);
   void forget_least_used(bool recorded);
 
   // Graphs hold device memory, a few hundred KB each; the other entries are small.
@@ -54,7 +53,6 @@ class Runs {
   bool spoilt_ = false;
   int32_t graphs_ = 0;
   uint64_t clock_ = 0;
-  int64_t played_ = 0;
 };
 
 }  // namespace redllm::cuda
