@@ -89,9 +89,7 @@ void Copies::upload_large(const Piece& piece) {
     Slot* slot = free_slot();
     if (slot == nullptr) return;
     std::memcpy(slot->host, static_cast<const char*>(piece.from) + at, bytes);
-    const cudaError_t code =
-        cudaMemcpyAsync(static_cast<char*>(piece.to) + at, slot->host, bytes, cudaMemcpyHostToDevice, context_->stream);
-    if (!succeeded(context_, code, "copying to the device")) return;
+    if (!to_device(static_cast<char*>(piece.to) + at, slot, bytes)) return;
     if (!succeeded(context_, cudaEventRecord(slot->copied, context_->stream), "copying to the device")) return;
   }
 }
@@ -103,22 +101,26 @@ Copies::Slot* Copies::free_slot() {
   return succeeded(context_, cudaEventSynchronize(slot->copied), "waiting for a copy to the device") ? slot : nullptr;
 }
 
+bool Copies::to_device(void* to, const Slot* slot, uint64_t bytes) {
+  const cudaError_t code = cudaMemcpyAsync(to, slot->host, bytes, cudaMemcpyHostToDevice, context_->stream);
+  return succeeded(context_, code, "copying to the device");
+}
+
 // Sends the slot's pieces; one alone needs no second copy.
 void Copies::send(Slot* slot, uint64_t bytes) {
   const bool alone = moved_count_ == 1;
   void* to = alone ? moved_.piece[0].to : up_;
   if (alone) bytes = moved_.piece[0].bytes;
-  const cudaError_t code = cudaMemcpyAsync(to, slot->host, bytes, cudaMemcpyHostToDevice, context_->stream);
-  if (succeeded(context_, code, "copying to the device") && !alone) move(moved_count_);
+  if (to_device(to, slot, bytes) && !alone) move();
   moved_count_ = 0;
   succeeded(context_, cudaEventRecord(slot->copied, context_->stream), "copying to the device");
 }
 
-void Copies::move(int32_t count) {
+void Copies::move() {
   uint64_t longest = 0;
-  for (int32_t i = 0; i < count; ++i)
+  for (int32_t i = 0; i < moved_count_; ++i)
     if (moved_.piece[i].bytes > longest) longest = moved_.piece[i].bytes;
-  const dim3 grid(divided_up(static_cast<int64_t>(longest), kBlockBytes), static_cast<unsigned>(count));
+  const dim3 grid(divided_up(static_cast<int64_t>(longest), kBlockBytes), static_cast<unsigned>(moved_count_));
   launch(context_, "moving pieces", move_pieces, grid, kThreads, 0, moved_);
 }
 
@@ -137,6 +139,11 @@ bool Copies::hold(Ticket& ticket, uint64_t bytes) {
   return true;
 }
 
+void Copies::to_host(void* to, const void* from, uint64_t bytes) {
+  const cudaError_t code = cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, context_->stream);
+  succeeded(context_, code, "copying to the host");
+}
+
 uint64_t Copies::download(const Piece* pieces, int32_t count) {
   Ticket& ticket = tickets_[++last_ticket_ % kTickets];
   ticket.number = last_ticket_;
@@ -148,11 +155,9 @@ uint64_t Copies::download(const Piece* pieces, int32_t count) {
   uint64_t held = 0, gathered = 0;  // bytes of the pinned memory; the last of them that have only been gathered
   auto flush = [&] {
     if (gathered == 0) return;
-    move(moved_count_);
+    move();
     moved_count_ = 0;
-    const cudaError_t code =
-        cudaMemcpyAsync(ticket.host + held - gathered, down_, gathered, cudaMemcpyDeviceToHost, context_->stream);
-    succeeded(context_, code, "copying to the host");
+    to_host(ticket.host + held - gathered, down_, gathered);
     gathered = 0;
   };
   for (int32_t i = 0; i < count; ++i) {
@@ -162,9 +167,7 @@ uint64_t Copies::download(const Piece* pieces, int32_t count) {
     if (large || gathered + piece.bytes > kSlotBytes || moved_count_ == kMovedPieces) flush();
     ticket.out.push_back({piece.to, ticket.host + held, piece.bytes});
     if (large) {
-      const cudaError_t code =
-          cudaMemcpyAsync(ticket.host + held, piece.from, piece.bytes, cudaMemcpyDeviceToHost, context_->stream);
-      succeeded(context_, code, "copying to the host");
+      to_host(ticket.host + held, piece.from, piece.bytes);
     } else {
       moved_.piece[moved_count_++] = {down_ + gathered, piece.from, piece.bytes};
       gathered += aligned(piece.bytes);

@@ -54,7 +54,9 @@ class Copies {
   Slot* free_slot();
   void send(Slot* slot, uint64_t bytes);
   void upload_large(const Piece& piece);
-  void move(int32_t count);
+  bool to_device(void* to, const Slot* slot, uint64_t bytes);
+  void to_host(void* to, const void* from, uint64_t bytes);
+  void move();
   bool hold(Ticket& ticket, uint64_t bytes);
 
   static constexpr int32_t kSlots = 4;
