@@ -10,7 +10,7 @@
 // vain.
 #pragma once
 
-#include "cuda/ops/ops_internal.cuh"
+#include "cuda/ops/warp.cuh"
 
 namespace redllm::cuda::decode {
 
@@ -121,11 +121,7 @@ __device__ __forceinline__ void list_work(const Params& p, Work& work, int32_t* 
       count = max(max(to[0] - from[0], 0) + max(to[1] - from[1], 0), 1);
       work.tile[i] = row | min(rows, kTileRows) << 16;
     }
-    int32_t sum = count;
-    for (int delta = 1; delta < kWarp; delta *= 2) {
-      const int32_t other = shuffle_up(sum, delta);
-      if (lane >= delta) sum += other;
-    }
+    const int32_t sum = warp_prefix(count);
     if (i < tokens) work.first[i] = before + sum - count;
     before += shuffle(sum, kWarp - 1);
   }

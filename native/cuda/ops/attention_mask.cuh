@@ -3,6 +3,7 @@
 #pragma once
 
 #include "cuda/ops/attention_params.cuh"
+#include "cuda/ops/warp.cuh"
 
 namespace redllm::cuda {
 
@@ -44,18 +45,6 @@ struct alignas(128) QueryState {
   int32_t spoilt[kRows];  // rows to be computed once more (attention_prefill.cu)
   int32_t any_spoilt;
 };
-
-__device__ __forceinline__ int32_t warp_min(int32_t x) {
-#pragma unroll
-  for (int mask = kWarp / 2; mask > 0; mask /= 2) x = min(x, shuffle_xor(x, mask));
-  return x;
-}
-
-__device__ __forceinline__ int32_t warp_max(int32_t x) {
-#pragma unroll
-  for (int mask = kWarp / 2; mask > 0; mask /= 2) x = max(x, shuffle_xor(x, mask));
-  return x;
-}
 
 // Of a thread's row: what it sees, and where it stands.
 struct RowLimits {

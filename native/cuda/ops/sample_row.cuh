@@ -5,6 +5,7 @@
 #include <cfloat>
 
 #include "cuda/ops/four.cuh"
+#include "cuda/ops/warp.cuh"
 
 namespace redllm::cuda {
 
@@ -81,30 +82,7 @@ __device__ __forceinline__ bool bounded(const SampleArgs& a, int64_t row) {
   return a.min_p[row] > 0 || (a.top_k[row] > 0 && a.top_k[row] < a.logits.cols);
 }
 
-// ---- over a warp ----------------------------------------------------------------------------------------------------------
-
-template <typename T>
-__device__ __forceinline__ T warp_sum(T x) {
-  for (int step = kWarp / 2; step > 0; step /= 2) x += shuffle_xor(x, step);
-  return x;
-}
-template <typename T>
-__device__ __forceinline__ T warp_max(T x) {
-  for (int step = kWarp / 2; step > 0; step /= 2) {
-    const T other = shuffle_xor(x, step);
-    x = other > x ? other : x;
-  }
-  return x;
-}
-// Of the lanes up to this one.
-__device__ __forceinline__ uint64_t warp_prefix(uint64_t x) {
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  for (int step = 1; step < kWarp; step *= 2) {
-    const uint64_t before = shuffle_up(x, step);
-    if (lane >= step) x += before;
-  }
-  return x;
-}
+// ---- what is read of it ------------------------------------------------------------------------------------------------------
 
 // Logits of a row, and of each chunk of them the greatest: what no token of a chunk can matter for is not read.
 struct Row {
