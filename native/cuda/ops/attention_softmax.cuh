@@ -11,9 +11,8 @@ namespace redllm::cuda {
 template <int T>
 struct RunningSoftmax {
   float maximum[T][2];  // in base 2
-  float sum
-      [T]
-      [2];  // of the weights in f32: rounding errs to both sides, so that the rounded ones sum to the same within 2^-9
+  // Of the weights in f32: rounding errs to both sides, so that the rounded ones sum to the same within 2^-9.
+  float sum[T][2];
 };
 
 template <int T>

@@ -13,8 +13,8 @@ constexpr int kThreads = 256;
 // The workspace: rows that had to be padded, then what the kernels need.
 constexpr int64_t kPaddedBytes = int64_t{32} << 20;
 constexpr int64_t kOwnBytes = kWorkspaceBytes - kPaddedBytes;
-constexpr int64_t kDecodeRows =
-    512;  // at a time: sums of groups fit, and weights stay in the second-level cache for all of them
+// At a time: sums of groups fit, and weights stay in the second-level cache for all of them.
+constexpr int64_t kDecodeRows = 512;
 
 struct PadParams {
   const void* from;  // [rows, k]

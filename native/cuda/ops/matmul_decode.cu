@@ -34,8 +34,8 @@ struct Place {
   const uint16_t* low;
   const uint16_t* high;
   const uint16_t* x;
-  int32_t
-      left_k[kTiles];  // elements from there to the end of the token of each tile; none where there is no such token
+  // Elements from there to the end of the token of each tile; none where there is no such token.
+  int32_t left_k[kTiles];
 };
 
 template <int kTiles>

@@ -8,8 +8,8 @@ namespace {
 // ---- decode: weights stream once for 8 rows --------------------------------------------------------------------------------
 
 constexpr int kTokens = 8;
-constexpr int kOwnRows =
-    4;  // of weights, a warp: two neighbours and the two 8 rows below them, which are their values where gated
+// Of weights, a warp: two neighbours and the two 8 rows below them, which are their values where gated.
+constexpr int kOwnRows = 4;
 constexpr int kStreamThreads = 128;  // 16 rows
 constexpr int kStep = kWarp * 4;     // k of a load by a warp
 

@@ -12,8 +12,8 @@ constexpr int kPreparePieces = 4;  // of four tokens, a thread
 constexpr int32_t kSlice = kPrepareThreads * kPreparePieces * 4;
 
 struct Slice {
-  uint64_t
-      best;  // of the altered logits: ordered(greatest), and ~token below it, so that the lowest token wins among equals
+  // Of the altered logits: ordered(greatest), and ~token below it, so that the lowest token wins among equals.
+  uint64_t best;
   uint64_t drawn;  // of e^((altered logit - greatest of the slice) / temperature), for rows without top-k and min-p
   uint64_t mass;   // of e^(logit - top)
   float top;       // of the model's logits
