@@ -1,5 +1,5 @@
-// The CUDA backend under the clock, through its library's table alone: every figure is the median of runs that were checked against
-// sums in double first.
+// The CUDA backend under the clock, through its library's table alone. Attention and products are checked against sums in double
+// before they are timed; the small ops and whole models by the test programs that gpu.sh runs before this one.
 //
 //   cuda_bench LIBRARY GROUP OUT.json [--tiny]      GROUP: forward, decode, products, small or models
 #include <cstring>
