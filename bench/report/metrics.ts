@@ -21,6 +21,7 @@ const known: Readonly<Record<string, [title: string, better: Metric['better']]>>
   tokens_per_second: ['tokens per second', 'higher'],
   cached_share: ['prompts found cached', 'higher'],
   paper_flop: ["by the paper's formula", null],
+  all_logits_flop: ['executed with all logits', null],
   executed_flop: ['executed', null],
   counted_flop: ['counted by the engine', null],
   bytes_per_second: ['memory read', 'higher'],

@@ -1,8 +1,8 @@
 /** The README's table of ratios: what stands between two marks is written by the report, and by nobody else. */
-import { type Piece, quoted } from './document.ts';
+import { measured, type Piece, quoted } from './document.ts';
 import { markdownTable } from './markdown.ts';
 import { metricOf } from './metrics.ts';
-import { favours, protocolText, rangeOf, ratiosOf, type Summary, summarise } from './ratios.ts';
+import { favours, protocolText, ratiosOf, type Summary, summarise } from './ratios.ts';
 import type { Stored } from './results.ts';
 
 const begin = '<!-- ratios: written by `npm run bench -- report` -->';
@@ -31,7 +31,9 @@ function ratioBlock(records: readonly Stored[]): string {
       { title: 'protocol' },
       { title: 'size' },
       { title: 'RedLLM / DecLLM in' },
-      { title: 'ratio', numeric: true },
+      { title: 'places', numeric: true },
+      { title: 'least', numeric: true },
+      { title: 'greatest', numeric: true },
       { title: 'the paper', numeric: true },
       { title: 'RedLLM is better' },
       ...(machines.length > 1 ? [{ title: 'machine' }] : []),
@@ -42,11 +44,19 @@ function ratioBlock(records: readonly Stored[]): string {
   const disturbed = summaries.some(summary => summary.disturbed)
     ? ' Runs with an asterisk were disturbed, as their records say.'
     : '';
-  return `${table}\n\n${where}Medians of interleaved repetitions, and their quartiles; of a grid with several places the least and the greatest.${disturbed}`;
+  return `${table}\n\n${where}Medians of interleaved repetitions and, in brackets, their quartiles; of a grid with several places the least and the greatest.${disturbed}`;
 }
 
 function row(summary: Summary): (Piece | Piece[])[] {
-  const { size, metric, paper, disturbed } = summary;
-  const range = [...rangeOf(summary), ...(disturbed ? [' *'] : [])];
-  return [protocolText(summary), size, metricOf(metric, '').title, range, quoted(paper), favours(metric)];
+  const { size, metric, paper, disturbed, places, least, greatest } = summary;
+  return [
+    protocolText(summary),
+    size,
+    [metricOf(metric, '').title, ...(disturbed ? [' *'] : [])],
+    String(places.length),
+    measured('ratio', least.figure),
+    places.length === 1 ? '' : measured('ratio', greatest.figure),
+    quoted(paper),
+    favours(metric),
+  ];
 }
