@@ -2,13 +2,12 @@
  * The native addon: the only file that loads the `.node`, and the type of its whole surface. Calls are synchronous; arguments
  * are trusted (checked before they come here); what native code throws is a broken invariant or a lack of memory.
  */
-import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { RedllmError } from './errors.ts';
 import type { ComputeType, ModelSpec } from './models/spec.ts';
 import type { WeightSource } from './models/weights.ts';
+import { packageRoot } from './package-root.ts';
 
 /** Layers that share page tables: all that reach equally far back, at most `layersPerPage` of them. */
 export interface PageGroup {
@@ -171,9 +170,5 @@ export function loadAddon(): Addon {
 }
 
 function addonPath(): string {
-  const chosen = process.env.REDLLM_ADDON;
-  if (chosen) return chosen;
-  let folder = dirname(fileURLToPath(import.meta.url));
-  while (!existsSync(join(folder, 'package.json')) && folder !== dirname(folder)) folder = dirname(folder);
-  return join(folder, 'build', 'Release', 'redllm.node');
+  return process.env.REDLLM_ADDON || join(packageRoot, 'build', 'Release', 'redllm.node');
 }

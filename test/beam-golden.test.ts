@@ -7,9 +7,10 @@ import { type BeamCandidate, BeamSearch } from '../src/engine/beam-search.ts';
 import { Engine, type Submission } from '../src/engine/engine.ts';
 import type { BeamParams } from '../src/engine/protocol.ts';
 import { describeCheckpoint } from '../src/models/registry.ts';
+import { packageRoot } from '../src/package-root.ts';
 import { DirectModel } from './fixtures/direct.ts';
 import { greedy } from './fixtures/fake-engine.ts';
-import { repositoryRoot, sharedPath, testDevice } from './shared.ts';
+import { sharedPath, testDevice } from './shared.ts';
 
 /** As test/goldens/beams.py writes them. */
 interface Goldens {
@@ -29,7 +30,7 @@ interface Case {
   readonly hypotheses: { readonly tokens: number[]; readonly score: number }[];
 }
 
-const goldens: Goldens = JSON.parse(readFileSync(join(repositoryRoot(), 'test', 'fixtures', 'beams.json'), 'utf8'));
+const goldens: Goldens = JSON.parse(readFileSync(join(packageRoot, 'test', 'fixtures', 'beams.json'), 'utf8'));
 
 const beamOf = ({ width, length_penalty, early_stopping }: Case): BeamParams => ({
   width,

@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { bleu, wordsOf } from '../bench/quality/bleu.ts';
 import { chrf } from '../bench/quality/chrf.ts';
 import { editDistance, nearest } from '../bench/quality/edit-distance.ts';
-import { repositoryRoot } from './shared.ts';
+import { packageRoot } from '../src/package-root.ts';
 
 interface Published {
   readonly name: string;
@@ -17,7 +17,7 @@ interface Published {
   readonly chrf: number;
 }
 
-const path = join(repositoryRoot(), 'test', 'fixtures', 'sacrebleu.json');
+const path = join(packageRoot, 'test', 'fixtures', 'sacrebleu.json');
 const published = JSON.parse(readFileSync(path, 'utf8')) as readonly Published[];
 
 describe('BLEU and chrF are those of sacreBLEU', () => {

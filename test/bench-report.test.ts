@@ -11,9 +11,9 @@ import { withRatios } from '../bench/report/readme.ts';
 import { report, sectionsOf } from '../bench/report/report.ts';
 import { readResults } from '../bench/report/results.ts';
 import { shown } from '../bench/table.ts';
+import { packageRoot } from '../src/package-root.ts';
 import { archRecord, qualityRecord, resultsFolder, serveRecord } from './fixtures/benchmark-records.ts';
 import { allNumbers, attributesOf, textOf, wellFormed } from './fixtures/markup.ts';
-import { repositoryRoot } from './shared.ts';
 
 const folders: string[] = [];
 after(() => folders.forEach(folder => void rmSync(folder, { recursive: true })));
@@ -278,7 +278,7 @@ describe('the table in the README', () => {
   });
 
   it("is that of the project's own records, all of which hold", () => {
-    const root = repositoryRoot();
+    const root = packageRoot;
     const readme = readFileSync(join(root, 'README.md'), 'utf8');
     const { records } = readResults(join(root, 'bench', 'results'));
     assert.equal(readme, withRatios(readme, records), 'npm run bench -- report');

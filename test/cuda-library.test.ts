@@ -8,12 +8,12 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { loadAddon } from '../src/native.ts';
+import { packageRoot } from '../src/package-root.ts';
 import { tinyConfigs, writeCheckpoint } from './fixtures/checkpoint.ts';
-import { repositoryRoot } from './shared.ts';
 
-const cli = join(repositoryRoot(), 'dist', 'src', 'cli.js');
-const real = join(repositoryRoot(), 'build', 'Release', 'libredllm_cuda.so');
-const emulated = join(repositoryRoot(), 'build', 'libredllm_cuda_emu.so');
+const cli = join(packageRoot, 'dist', 'src', 'cli.js');
+const real = join(packageRoot, 'build', 'Release', 'libredllm_cuda.so');
+const emulated = join(packageRoot, 'build', 'libredllm_cuda_emu.so');
 const skipReal = existsSync(real) ? false : 'the CUDA backend was not built: there is no nvcc';
 const skipEmulated = existsSync(emulated) ? false : 'the emulated CUDA backend was not built';
 const cudaOf = (library?: string) =>
@@ -81,9 +81,9 @@ test('a library that is missing, or is none, is a sentence that names it', () =>
   assert.deepEqual(cudaOf('/nowhere/libredllm_cuda.so'), [
     { name: 'cuda', available: false, detail: 'there is no library /nowhere/libredllm_cuda.so' },
   ]);
-  const addon = join(repositoryRoot(), 'build', 'Release', 'redllm.node');
+  const addon = join(packageRoot, 'build', 'Release', 'redllm.node');
   assert.match(cudaOf(addon)[0]!.detail, /redllm\.node is not a device library of redllm$/);
-  assert.match(cudaOf(join(repositoryRoot(), 'package.json'))[0]!.detail, /could not be opened: .*package\.json/);
+  assert.match(cudaOf(join(packageRoot, 'package.json'))[0]!.detail, /could not be opened: .*package\.json/);
   const refused = run('/nowhere/libredllm_cuda.so', 'info', '--device', 'cuda:1');
   assert.equal(refused.status, 1);
   assert.match(refused.stderr, /'cuda:1', .* there is no library \/nowhere\/libredllm_cuda\.so\.$/m);

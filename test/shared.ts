@@ -1,15 +1,13 @@
 /** Checkpoints and golden files that lie beside the repository, in ../shared: not part of it, so tests that need them may find none. */
 import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import type { DeviceOptions } from '../src/device.ts';
 import { loadAddon } from '../src/native.ts';
-
-const root = repositoryRoot();
+import { packageRoot } from '../src/package-root.ts';
 
 /** The path of `../shared/...parts`, or null where it is not there. */
 export function sharedPath(...parts: string[]): string | null {
-  const path = join(root, '..', 'shared', ...parts);
+  const path = join(packageRoot, '..', 'shared', ...parts);
   return existsSync(path) ? path : null;
 }
 
@@ -25,7 +23,7 @@ export const testDevice = {
 };
 
 /** The CUDA backend on the emulated device, where it was built: for tests alone. */
-export const emulatedLibrary = join(root, 'build', 'libredllm_cuda_emu.so');
+export const emulatedLibrary = join(packageRoot, 'build', 'libredllm_cuda_emu.so');
 export const emulatedDevice = { device: 'cuda', cudaLibrary: emulatedLibrary };
 
 /** A place to compute, and its name. */
@@ -44,11 +42,4 @@ export function places(): Place[] {
     .filter(device => device.available && device.name.startsWith('cpu '))
     .map(({ name }) => ({ name, options: { isa: name.replace('cpu ', '') } }));
   return existsSync(emulatedLibrary) ? [...sets, { name: 'the emulated device', options: emulatedDevice }] : sets;
-}
-
-/** The folder of package.json, wherever compiled tests lie. */
-export function repositoryRoot(): string {
-  let folder = dirname(fileURLToPath(import.meta.url));
-  while (!existsSync(join(folder, 'package.json')) && folder !== dirname(folder)) folder = dirname(folder);
-  return folder;
 }
