@@ -2,9 +2,9 @@
 import { type Config, readConfig } from '../../src/config.ts';
 
 export const flags = {
-  /** As serve takes it: DIR, NAME=DIR or random:SIZE; several with commas stand side by side. */
+  /** As serve takes it: DIR, NAME=DIR or random:SIZE; several with commas stand side by side. Of phonemes by default those in the box. */
   model: '',
-  /** `perplexity`, `accuracy` or `locality`. */
+  /** `perplexity`, `accuracy`, `phonemes` or `locality`. */
   task: 'perplexity',
   // Where and how to compute: the settings of serve. Empty, or 0: its defaults.
   device: '',
@@ -28,10 +28,10 @@ export const flags = {
   near: 5,
   /** Of the source and of the answer, in the map of cross-attention. */
   parts: 128,
-  // Of accuracy.
+  // Of accuracy and phonemes.
   /** JSON lines {"prompt": text or ids, "references": [text or ids, ...]}. */
   references: '',
-  /** 1: greedy. */
+  /** 1: greedy. Of phonemes, which are measured greedily in any case: 4 instead of 1. */
   beams: 1,
   /** Of an answer; 0: as many as fit. */
   'max-tokens': 0,
@@ -41,7 +41,7 @@ export const flags = {
 };
 export type QualityFlags = typeof flags;
 
-export const tasks = ['perplexity', 'accuracy', 'locality'] as const;
+export const tasks = ['perplexity', 'accuracy', 'phonemes', 'locality'] as const;
 export type Task = (typeof tasks)[number];
 
 /** @throws Error that names the flag */

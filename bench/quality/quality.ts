@@ -1,13 +1,15 @@
 /** What a checkpoint makes of text: perplexity, answers against references, where its attention looks. docs/benchmark.md says how to read it. */
-import { deviceOptions } from '../../src/cli/models.ts';
+import { bundledModels, deviceOptions } from '../../src/cli/models.ts';
 import { openText } from '../../src/served-model.ts';
 import type { Command, Measured, Say } from '../command.ts';
-import { accuracies, accuracyTable } from './accuracy.ts';
+import { accuracies } from './accuracy.ts';
 import { flags, type QualityFlags, readList, readSettings, readTask, readWhole } from './flags.ts';
 import { localities, localityTable } from './locality.ts';
 import { describe, withModels } from './models.ts';
 import { type Perplexities, perplexities, perplexityTable } from './perplexity.ts';
+import { phonemeErrors } from './phonemes.ts';
 import { readReferences } from './references.ts';
+import { turnTable } from './turns.ts';
 import { cutWindows, fingerprint } from './windows.ts';
 
 export const quality: Command<QualityFlags> = {
@@ -18,6 +20,7 @@ export const quality: Command<QualityFlags> = {
     const task = readTask(given);
     if (task === 'perplexity') return measurePerplexity(given, say);
     if (task === 'accuracy') return measureAccuracy(given, say);
+    if (task === 'phonemes') return measurePhonemes(given, say);
     return measureLocality(given, say);
   },
 };
@@ -56,16 +59,8 @@ async function measurePerplexity(given: QualityFlags, say: Say): Promise<Measure
 }
 
 async function measureAccuracy(given: QualityFlags, say: Say): Promise<Measured> {
-  const plan = {
-    items: readReferences(given.references),
-    beams: readWhole('beams', given),
-    maxTokens: readWhole('max-tokens', given, 0),
-    concurrencies: readList('concurrency', given.concurrency),
-    repetitions: readWhole('repetitions', given),
-  };
-  const most = plan.concurrencies.at(-1)!;
-  // Nobody waits for a row, as far as there can be rows, and nobody is refused.
-  const needs = { maxRows: Math.min(4096, Math.max(64, plan.beams * most)), maxQueue: Math.max(512, most) };
+  const plan = { items: readReferences(given.references), beams: readWhole('beams', given), ...readTurns(given) };
+  const needs = roomFor(plan.concurrencies.at(-1)!, plan.beams);
   return withModels(readSettings(given, needs), say, async ({ engine, generator }, models) => {
     const served = models.map(({ name }) => generator.model(name));
     const { cells, ratios, disturbed, answers } = await accuracies(generator, served, plan, say);
@@ -77,10 +72,47 @@ async function measureAccuracy(given: QualityFlags, say: Say): Promise<Measured>
       cells,
       ratios,
       more: { references: fingerprint('references', given.references), answers },
-      table: accuracyTable(cells),
+      table: turnTable(cells),
     };
   });
 }
+
+/** Of the models in the box where none is named; greedily, and with so many beams. */
+async function measurePhonemes(given: QualityFlags, say: Say): Promise<Measured> {
+  const beams = readWhole('beams', given);
+  const widest = beams === 1 ? 4 : beams;
+  // 134,000 words, which nothing else here needs.
+  const { splitDictionary } = await import('../train/split.ts');
+  const { test } = splitDictionary();
+  const plan = { items: test, widths: [1, widest], ...readTurns(given) };
+  const needs = roomFor(plan.concurrencies.at(-1)!, widest);
+  const model = given.model || bundledModels.join(',');
+  return withModels(readSettings({ ...given, model }, needs), say, async ({ engine, generator }, models) => {
+    const served = models.map(({ name }) => generator.model(name));
+    const { cells, ratios, disturbed } = await phonemeErrors(generator, served, plan, say);
+    return {
+      device: engine.device,
+      seed: 0,
+      disturbed,
+      cells,
+      ratios,
+      more: { words: test.length },
+      table: turnTable(cells),
+    };
+  });
+}
+
+const readTurns = (given: QualityFlags) => ({
+  maxTokens: readWhole('max-tokens', given, 0),
+  concurrencies: readList('concurrency', given.concurrency),
+  repetitions: readWhole('repetitions', given),
+});
+
+/** Nobody waits for a row, as far as there can be rows, and nobody is refused. */
+const roomFor = (requests: number, beams: number) => ({
+  maxRows: Math.min(4096, Math.max(64, beams * requests)),
+  maxQueue: Math.max(512, requests),
+});
 
 async function measureLocality(given: QualityFlags, say: Say): Promise<Measured> {
   const prefixes = readList('prefixes', given.prefixes);
