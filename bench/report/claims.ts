@@ -60,7 +60,7 @@ const claims: readonly Claim[] = [
   },
   {
     claimed: 'After instruction tuning, RedLLM is as good on many tasks, and better on some.',
-    found: () => null,
+    found: finetuned,
     missing: "Not measured here: it takes the paper's finetuned weights, and none are public.",
   },
 ];
@@ -164,6 +164,25 @@ function extrapolation(records: readonly Stored[]): Found | null {
       ]),
     ],
     where: [...whereCells(ends.flat(), 'perplexity'), { kind: 'reference', text: 'Quality', to: 'quality' }],
+  };
+}
+
+/** One small task is not the paper's many: word error rates of models that were trained on it alone. */
+function finetuned(records: readonly Stored[]): Found | null {
+  const metric = 'word_error_rate_without_stress';
+  const cells = cellsOf(records, 'quality', metric).filter(({ labels }) => labels.concurrency === 1);
+  const families = new Set(cells.map(({ labels }) => familyOf(String(labels.model))));
+  if (!families.has('RedLLM') || !families.has('DecLLM')) return null;
+  return {
+    measured: [
+      "On one small task, words to phonemes, of small models trained on nothing else, which says little of the paper's: words wrong, without stress:\n",
+      ...cells.flatMap(({ labels, figures }): Piece[] => [
+        `${labels.model}, ${labels.beams === 1 ? 'greedy' : `${labels.beams} beams`}: `,
+        measured(metric, figures[metric]),
+        '.\n',
+      ]),
+    ],
+    where: [...whereCells(cells, metric), { kind: 'reference', text: 'Quality', to: 'quality' }],
   };
 }
 

@@ -32,6 +32,7 @@ const axisTitles: Readonly<Record<string, string>> = {
   repeat: 'sources seen before (%)',
   n: 'answers to each request',
   rate: 'request rate (1/s)',
+  concurrency: 'requests at a time',
 };
 
 /** Labels along which lengths double. */

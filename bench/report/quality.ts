@@ -1,5 +1,5 @@
 /** What `quality` measured: perplexity against length and position, answers against references, and where attention looks. */
-import { cellTable } from './cell-table.ts';
+import { cellTable, metricsOf, unitOf } from './cell-table.ts';
 import { type Block, folded, heading, type Section, sectionOf, warnings } from './document.ts';
 import { type Grid, gridPlots } from './grid-plots.ts';
 import { type Campaign, campaignsOf } from './machines.ts';
@@ -31,5 +31,15 @@ function campaignBlocks(campaign: Campaign): Block[] {
 function plotsOf(protocol: string, machine: string, cells: readonly StoredCell[]) {
   const prefixes = new Set(cells.map(({ labels }) => labels.prefix));
   const series: Grid['series'] = prefixes.size > 1 ? 'prefix' : 'model';
-  return gridPlots({ name: `quality ${protocol}`, machine, cells, over: ['position', 'length', 'layer'], series });
+  const answers = cells.some(({ labels }) => labels.concurrency !== undefined);
+  // Company changes no answer: of answers only what they took is worth a plot.
+  const metrics = metricsOf(cells).filter(metric => !answers || ['s', 'tokens/s'].includes(unitOf(cells, metric)));
+  return gridPlots({
+    name: `quality ${protocol}`,
+    machine,
+    cells,
+    over: ['position', 'length', 'layer', 'concurrency'],
+    series,
+    metrics,
+  });
 }
