@@ -133,7 +133,7 @@ describe('what is refused, by its flag', () => {
   const cases: [what: string, given: Partial<typeof quality.flags>, said: RegExp][] = [
     ['no model', { model: '' }, /^--model must be given/],
     ['a model that is not there', { model: 'nowhere' }, /^--model nowhere: There is no checkpoint/],
-    ['an unknown task', { task: 'taste' }, /^--task must be perplexity, accuracy, locality, not 'taste'/],
+    ['an unknown task', { task: 'taste' }, /^--task must be perplexity, accuracy, phonemes, locality, not 'taste'/],
     ['lengths that are none', { lengths: '12,x' }, /^--lengths must be whole numbers/],
     ['a prefix of nothing', { prefixes: '0' }, /^--prefixes must be whole numbers/],
     ['half a window', { windows: 0.5 }, /^--windows must be a whole number/],

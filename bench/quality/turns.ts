@@ -65,23 +65,23 @@ export function timeFigures(runs: readonly Run[], item: string, seconds: (run: R
   };
 }
 
-/** Of what takes time, each model over the first: other figures are their own comparison. */
+/** Of what takes time, the first model over each of the others: other figures are their own comparison. */
 export function timeRatios(cells: readonly Cell[], models: readonly ServedModel[]): Ratio[] {
-  const below = models[0]!.name;
+  const above = models[0]!.name;
   return cells
-    .filter(({ labels }) => labels.model !== below)
+    .filter(({ labels }) => labels.model !== above)
     .flatMap(cell => {
       const { model, ...labels } = cell.labels;
-      const other = cells.find(each => each.labels.model === below && hasLabels(each, labels))!;
+      const first = cells.find(each => each.labels.model === above && hasLabels(each, labels))!;
       return Object.keys(cell.figures)
         .filter(metric => metric.startsWith('seconds_per_') || metric === 'tokens_per_second')
         .map(metric => ({
           protocol: cell.protocol,
           labels,
           metric,
-          above: String(model),
-          below,
-          figure: ratio(cell.figures[metric]!, other.figures[metric]!),
+          above,
+          below: String(model),
+          figure: ratio(first.figures[metric]!, cell.figures[metric]!),
         }));
     });
 }
