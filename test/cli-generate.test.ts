@@ -28,6 +28,10 @@ test('token ids in, token ids out, of a checkpoint without a tokenizer', t => {
   assert.equal(run('generate', ...flags), `${choices[0].tokens.join(',')}\n`);
 });
 
+test('where no model is named, the first in the box answers', () => {
+  assert.match(run('generate', '--prompt', 'cat'), /^K AE1 T\n$/);
+});
+
 test('the same seed samples the same answers', t => {
   const dir = writeCheckpoint(t, { config: tinyConfigs.llama });
   const flags = [

@@ -53,6 +53,15 @@ test('several models serve side by side, with their settings shown', async t => 
   }
 });
 
+test('where no model is named, those in the box are served', async t => {
+  const { url } = await serve(t);
+  const { data } = (await (await fetch(`${url}/v1/models`)).json()) as { data: { id: string }[] };
+  assert.deepEqual(
+    data.map(({ id }) => id),
+    ['redllm-g2p', 'decllm-g2p', 'decllm-biattn-g2p'],
+  );
+});
+
 test('SIGTERM lets a running stream end well, and the process exits with 0', async t => {
   const { server, url } = await serve(t, '--model', `m=${writeCheckpoint(t, { config: tinyConfigs.decllm })}`);
   const response = await fetch(`${url}/v1/completions`, body({ model: 'm', max_tokens: 1500, stream: true }));

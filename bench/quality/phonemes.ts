@@ -55,15 +55,19 @@ export function errorsOf(items: readonly Item[], spoken: readonly string[], as =
 type Score = { readonly stressed: Errors; readonly plain: Errors };
 
 function cellOf({ model, concurrency, runs, scores }: Place<Score>, beams: number): Cell {
-  const share = (value: (score: Score) => number) => figure('share', scores.map(value));
+  const rate = (value: (score: Score) => number) =>
+    figure(
+      '%',
+      scores.map(score => 100 * value(score)),
+    );
   return {
     protocol: 'phonemes',
     labels: { model: model.name, beams, concurrency },
     figures: {
-      word_error_rate: share(({ stressed }) => stressed.words),
-      phoneme_error_rate: share(({ stressed }) => stressed.phonemes),
-      word_error_rate_without_stress: share(({ plain }) => plain.words),
-      phoneme_error_rate_without_stress: share(({ plain }) => plain.phonemes),
+      word_error_rate: rate(({ stressed }) => stressed.words),
+      phoneme_error_rate: rate(({ stressed }) => stressed.phonemes),
+      word_error_rate_without_stress: rate(({ plain }) => plain.words),
+      phoneme_error_rate_without_stress: rate(({ plain }) => plain.phonemes),
       // A mean a run: there are thousands of words.
       ...timeFigures(runs, 'word', ({ answers }) => [
         answers.reduce((sum, { seconds }) => sum + seconds, 0) / answers.length,

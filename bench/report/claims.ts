@@ -179,7 +179,7 @@ function finetuned(records: readonly Stored[]): Found | null {
       ...cells.flatMap(({ labels, figures }): Piece[] => [
         `${labels.model}, ${labels.beams === 1 ? 'greedy' : `${labels.beams} beams`}: `,
         measured(metric, figures[metric]),
-        '.\n',
+        ' %.\n',
       ]),
     ],
     where: [...whereCells(cells, metric), { kind: 'reference', text: 'Quality', to: 'quality' }],

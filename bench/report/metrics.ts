@@ -48,8 +48,9 @@ const known: Readonly<Record<string, [title: string, better: Metric['better']]>>
   chrf: ['chrF', 'higher'],
 };
 
-/** Units of records that are too small to read, in those that are shown. */
+/** Units of records that are too small or too large to read, in those that are shown. */
 const scaled: Readonly<Record<string, [unit: string, scale: number]>> = {
+  s: ['ms', 1e-3],
   bytes: ['MiB', 2 ** 20],
   'B/s': ['GB/s', 1e9],
   FLOP: ['GFLOP', 1e9],

@@ -5,6 +5,7 @@ import { type Grid, gridPlots } from './grid-plots.ts';
 import { type Campaign, campaignsOf } from './machines.ts';
 import { protocolsOf } from './places.ts';
 import type { Stored, StoredCell } from './results.ts';
+import { wordTable } from './word-table.ts';
 import { capital } from './words.ts';
 
 export function qualitySection(records: readonly Stored[]): Section[] {
@@ -20,6 +21,7 @@ function campaignBlocks(campaign: Campaign): Block[] {
     ...protocolsOf(campaign.cells).flatMap(protocol => {
       const cells = campaign.cells.filter(cell => cell.protocol === protocol);
       return [
+        ...(protocol === 'phonemes' ? [wordTable(cells)] : []),
         ...plotsOf(protocol, campaign.machine, cells),
         folded(cellTable(`${capital(protocol)}: every cell`, cells)),
       ];

@@ -1,22 +1,41 @@
-/** The README's table of ratios: what stands between two marks is written by the report, and by nobody else. */
+/** The README's tables: what stands between their marks is written by the report, and by nobody else. */
 import { measured, type Piece, quoted } from './document.ts';
+import { campaignsOf } from './machines.ts';
 import { markdownTable } from './markdown.ts';
 import { metricOf } from './metrics.ts';
 import { favours, protocolText, ratiosOf, type Summary, summarise } from './ratios.ts';
 import type { Stored } from './results.ts';
+import { wordTable } from './word-table.ts';
 
-const begin = '<!-- ratios: written by `npm run bench -- report` -->';
-const end = '<!-- end of ratios -->';
+/** Each between its marks: the words that name it, and what stands there. */
+const blocks: readonly { readonly name: string; readonly write: (records: readonly Stored[]) => string }[] = [
+  { name: 'ratios', write: ratioBlock },
+  { name: 'words', write: wordBlock },
+];
 
 /** Times and rates; the report has every metric. */
 const shownMetrics = ['examples_per_second', 'ttft_ms', 'tpot_ms', 'e2e_ms', 'tokens_per_second'];
 
-/** @returns the text with its block as the records have it; null where it has no marks */
-export function withRatios(readme: string, records: readonly Stored[]): string | null {
-  const from = readme.indexOf(begin);
-  const to = readme.indexOf(end, from);
-  if (from < 0 || to < 0) return null;
-  return `${readme.slice(0, from + begin.length)}\n\n${ratioBlock(records)}\n\n${readme.slice(to)}`;
+/** @returns the text with its blocks as the records have them; null where it has no marks */
+export function withRecords(readme: string, records: readonly Stored[]): string | null {
+  let found: string | null = null;
+  for (const { name, write } of blocks) {
+    const begin = `<!-- ${name}: written by \`npm run bench -- report\` -->`;
+    const now: string = found ?? readme;
+    const from = now.indexOf(begin);
+    const to = now.indexOf(`<!-- end of ${name} -->`, from);
+    if (from >= 0 && to >= 0) found = `${now.slice(0, from + begin.length)}\n\n${write(records)}\n\n${now.slice(to)}`;
+  }
+  return found;
+}
+
+function wordBlock(records: readonly Stored[]): string {
+  const tables = campaignsOf(records, 'quality').flatMap(({ machine, cells, disturbed }) => {
+    const words = cells.filter(({ protocol }) => protocol === 'phonemes');
+    const noted = disturbed.length > 0 ? ' The run was disturbed, as its record says.' : '';
+    return words.length === 0 ? [] : [`${markdownTable(wordTable(words))}\n\nOn ${machine}.${noted}`];
+  });
+  return tables.length === 0 ? 'No words have been measured yet.' : tables.join('\n\n');
 }
 
 function ratioBlock(records: readonly Stored[]): string {

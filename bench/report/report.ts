@@ -13,7 +13,7 @@ import { markdownPage } from './markdown.ts';
 import { operationSection } from './operations.ts';
 import { qualitySection } from './quality.ts';
 import { ratioSection } from './ratio-section.ts';
-import { withRatios } from './readme.ts';
+import { withRecords } from './readme.ts';
 import { type Results, readResults } from './results.ts';
 import { rooflineSection } from './roofline.ts';
 
@@ -35,11 +35,11 @@ export const report: Command<typeof flags> = {
   run: async (given, _paths, say) => {
     const results = readResults(given.results);
     const readme = existsSync(given.readme) ? readFileSync(given.readme, 'utf8') : '';
-    const current = withRatios(readme, results.records);
+    const current = withRecords(readme, results.records);
     if (given.check) {
       if (current !== null && current !== readme)
-        throw new Error(`${given.readme}: its ratios are not those of ${given.results}: npm run bench -- report`);
-      say(`${given.readme} has the ratios of ${given.results}.`);
+        throw new Error(`${given.readme}: its tables are not those of ${given.results}: npm run bench -- report`);
+      say(`${given.readme} has the tables of ${given.results}.`);
       return undefined;
     }
     const sections = sectionsOf(results);
