@@ -26,6 +26,7 @@ from model import DecLLM, LanguageModel, build
 from recipes import AVERAGE, BATCH, CONFIGS, DECAY, DROPOUT, PEAK, PRETRAINING, SEED, SMOOTHING, STEPS, WARMUP
 
 LOGGED = 50  # steps
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def inputs_of(model: LanguageModel, source, source_length, target, whole: bool):
@@ -42,8 +43,12 @@ def inputs_of(model: LanguageModel, source, source_length, target, whole: bool):
     return (ids[:, :-1], source_length + 1), wanted
 
 
-def loss_of(logits, wanted, smoothing=0.0):
-    return F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=data.PAD, label_smoothing=smoothing)
+def loss_of(forward, given, wanted, smoothing=0.0):
+    """Nats a token that is wanted, wherever the model lies; sums are float32."""
+    logits = forward(*(tensor.to(DEVICE) for tensor in given)).float()
+    return F.cross_entropy(
+        logits.flatten(0, 1), wanted.flatten().to(DEVICE), ignore_index=data.PAD, label_smoothing=smoothing
+    )
 
 
 @torch.no_grad()
@@ -51,7 +56,7 @@ def validate(model, examples: data.Examples) -> float:
     """Nats a phoneme (its end with it), of what is held out for this."""
     model.eval()
     given, wanted = inputs_of(model, examples.source, examples.source_length, examples.target, False)
-    loss = loss_of(model(*given).float(), wanted).item()
+    loss = loss_of(model, given, wanted).item()
     model.train()
     return loss
 
@@ -80,8 +85,8 @@ def run(model, parts, first: int, last: int, whole: bool, log) -> dict[str, torc
         for group in optimizer.param_groups:
             group["lr"] = rate(step, first)
         given, wanted = inputs_of(model, *batch, whole)
-        with torch.autocast("cpu", torch.bfloat16):
-            loss = loss_of(forward(*given), wanted, SMOOTHING)
+        with torch.autocast(DEVICE, torch.bfloat16):
+            loss = loss_of(forward, given, wanted, SMOOTHING)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
@@ -91,7 +96,7 @@ def run(model, parts, first: int, last: int, whole: bool, log) -> dict[str, torc
         if step % LOGGED == 0 or step == last - 1:
             held_out = f"{validate(model, parts['validation']):.4f}" if step % (10 * LOGGED) == 0 else ""
             log("pretraining" if whole else "answers", step, f"{loss.item():.4f}", held_out, f"{time.time() - began:.0f}")
-    return dict(zip((name for name, _ in model.named_parameters()), means))
+    return {name: mean.cpu() for (name, _), mean in zip(model.named_parameters(), means)}
 
 
 def main():
@@ -117,11 +122,11 @@ def main():
         if config.model_type == "decllm":
             first, start = PRETRAINING, options.out / "decllm-pretrained.safetensors"
             if not start.exists():
-                causal = build(replace(config, prefix_attention="causal"), DROPOUT)
+                causal = build(replace(config, prefix_attention="causal"), DROPOUT).to(DEVICE)
                 save_file(run(causal, parts, 0, PRETRAINING, True, log), start)
-        model = build(config, DROPOUT)
+        model = build(config, DROPOUT).to(DEVICE)
         if start is not None:
-            model.load_state_dict(load_file(start))
+            model.load_state_dict(load_file(start, DEVICE))
         save_file(run(model, parts, first, STEPS, False, log), options.out / f"{options.model}.safetensors")
 
 
