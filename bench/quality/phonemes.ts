@@ -25,7 +25,8 @@ export async function phonemeErrors(
   for (const beams of widths) {
     say(beams === 1 ? 'greedy' : `${beams} beams`);
     const score = (_: ServedModel, answers: readonly { readonly text: string }[]) => {
-      const spoken = answers.map(({ text }) => text);
+      // A decoder-only model goes on where its prompt ends: with a space.
+      const spoken = answers.map(({ text }) => text.trim());
       return { stressed: errorsOf(plan.items, spoken), plain: errorsOf(plan.items, spoken, withoutStress) };
     };
     const places = await takeTurns(generator, models, { ...plan, beams }, score, say);

@@ -1,5 +1,5 @@
 /** From --model arguments to models that run: what each is, its compute type and limits, and its weights in an engine. */
-import { basename, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import type { Config } from '../config.ts';
 import type { DeviceOptions } from '../device.ts';
 import { Engine, type LoadedModel } from '../engine/engine.ts';
@@ -9,6 +9,7 @@ import { describeCheckpoint, describeRandom, type ModelDescription } from '../mo
 import { paperConfig } from '../models/sizes.ts';
 import type { ComputeType } from '../models/spec.ts';
 import { parameterCount } from '../models/spec-weights.ts';
+import { packageRoot } from '../package-root.ts';
 import { type ModelText, openText, type ServedModel } from '../served-model.ts';
 
 /** Limit of a model whose checkpoint names none. */
@@ -16,6 +17,11 @@ const DEFAULT_LENGTH = 4096;
 const RANDOM = 'random:';
 /** Every run of a random model has the same weights. */
 const RANDOM_SEED = 1;
+
+/** Directories of the models that come with the package, for who names none: words to phonemes, by each architecture. */
+export const bundledModels: string[] = ['redllm-g2p', 'decllm-g2p', 'decllm-biattn-g2p'].map(name =>
+  join(packageRoot, 'models', name),
+);
 
 const noText: ModelText = { tokenizer: null, targetTokenizer: null, template: null };
 
