@@ -120,7 +120,7 @@ export function compareFamilies(a: string, b: string): number {
 
 /** Protocols as the cells have them, in the order of the harness, then by name. */
 export function protocolsOf(cells: readonly Pick<Cell, 'protocol'>[]): string[] {
-  const protocols = ['paper', 'generation', 'equal-cost', 'reuse', 'length', 'perplexity by length'];
+  const protocols = ['paper', 'generation', 'equal-cost', 'reuse', 'length', 'phonemes', 'perplexity by length'];
   const place = (name: string) => (protocols.includes(name) ? protocols.indexOf(name) : protocols.length);
   return [...new Set(cells.map(({ protocol }) => protocol))].toSorted(
     (a, b) => place(a) - place(b) || (a < b ? -1 : 1),

@@ -33,7 +33,11 @@ function wordBlock(records: readonly Stored[]): string {
   const tables = campaignsOf(records, 'quality').flatMap(({ machine, cells, disturbed }) => {
     const words = cells.filter(({ protocol }) => protocol === 'phonemes');
     const noted = disturbed.length > 0 ? ' The run was disturbed, as its record says.' : '';
-    return words.length === 0 ? [] : [`${markdownTable(wordTable(words))}\n\nOn ${machine}.${noted}`];
+    return words.length === 0
+      ? []
+      : [
+          `${markdownTable(wordTable(words))}\n\nOn ${machine}; WER and PER are word and phoneme error rates, and the time per word is that of one at a time.${noted}`,
+        ];
   });
   return tables.length === 0 ? 'No words have been measured yet.' : tables.join('\n\n');
 }

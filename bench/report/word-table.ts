@@ -29,7 +29,7 @@ export function wordTable(cells: readonly StoredCell[]): Table {
       { title: 'beams', numeric: true },
       ...rates.map(name => ({ title: metricTitle(name, '%'), numeric: true })),
       { title: metricTitle('seconds_per_word', 's'), numeric: true },
-      ...concurrencies.map(concurrency => ({ title: `tokens/s, ${concurrency} at a time`, numeric: true })),
+      ...concurrencies.map(concurrency => ({ title: `tokens/s at ${concurrency}`, numeric: true })),
     ],
     rows: [...rows.values()].map(row => {
       const { labels, figures } = row[0]!;
