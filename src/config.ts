@@ -49,7 +49,7 @@ const choice = <const T extends readonly [string, ...string[]]>(...values: T) =>
 export const settingHelp = {
   model: [
     'DIR | NAME=DIR | random:SIZE',
-    'a checkpoint directory to serve, under its own name or another; may be repeated (default: the models in the box)',
+    'a checkpoint to serve, under its own name or another; may be repeated (default: the models in the box)',
   ],
   host: ['ADDRESS', 'address to listen at'],
   port: ['PORT', 'port to listen at; 0 takes a free one'],

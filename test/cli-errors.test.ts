@@ -51,13 +51,13 @@ test('a checkpoint that cannot be served ends the start with one sentence', t =>
 test('wrong arguments are refused by their name', t => {
   const dir = writeCheckpoint(t, { config: tinyConfigs.llama });
   assertRefused(['sreve'], /no command 'sreve'/);
-  assertRefused(['serve'], /--model/);
   assertRefused(['serve', '--modle', dir], /no flag --modle/);
   assertRefused(['serve', '--model', dir, '--port', '-1'], /--port/);
   assertRefused(['serve', '--model', dir, '--model', dir], /NAME=DIR/);
   assertRefused(['serve', '--model', 'random:redllm-9b'], /redllm-9b.*redllm-150m/);
   assertRefused(['serve', '--model', dir, '--isa', 'neon'], /--isa must be "auto" or "plain"/);
   assertRefused(['serve', '--model', dir, '--chat-template', '/nowhere.jinja'], /\/nowhere\.jinja/);
+  assertRefused(['generate', '--model', dir, '--model', `b=${dir}`, '--tokens', '1'], /takes one model/);
   assertRefused(['generate', '--model', dir], /--prompt TEXT or --tokens/);
   assertRefused(['generate', '--model', dir, '--prompt', 'text'], /no tokenizer/);
   assertRefused(['generate', '--model', dir, '--tokens', '1;2'], /--tokens must be token ids/);
