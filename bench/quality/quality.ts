@@ -81,7 +81,7 @@ async function measureAccuracy(given: QualityFlags, say: Say): Promise<Measured>
 async function measurePhonemes(given: QualityFlags, say: Say): Promise<Measured> {
   const beams = readWhole('beams', given);
   const widest = beams === 1 ? 4 : beams;
-  // 134,000 words, which nothing else here needs.
+  // The whole dictionary, which nothing else here needs.
   const { splitDictionary } = await import('../train/split.ts');
   const { test } = splitDictionary();
   const plan = { items: test, widths: [1, widest], ...readTurns(given) };
@@ -96,7 +96,7 @@ async function measurePhonemes(given: QualityFlags, say: Say): Promise<Measured>
       disturbed,
       cells,
       ratios,
-      more: { words: test.length },
+      more: { models: models.map(each => each.name), words: test.length, widths: plan.widths },
       table: turnTable(cells),
     };
   });

@@ -175,7 +175,7 @@ function finetuned(records: readonly Stored[]): Found | null {
   if (!families.has('RedLLM') || !families.has('DecLLM')) return null;
   return {
     measured: [
-      "On one small task, words to phonemes, of small models trained on nothing else, which says little of the paper's: words wrong, without stress:\n",
+      "On one small task, words to phonemes, of small models trained on nothing else, which says little of the paper's. WER without stress:\n",
       ...cells.flatMap(({ labels, figures }): Piece[] => [
         `${labels.model}, ${labels.beams === 1 ? 'greedy' : `${labels.beams} beams`}: `,
         measured(metric, figures[metric]),

@@ -36,7 +36,7 @@ function wordBlock(records: readonly Stored[]): string {
     return words.length === 0
       ? []
       : [
-          `${markdownTable(wordTable(words))}\n\nOn ${machine}; WER and PER are word and phoneme error rates, and the time per word is that of one at a time.${noted}`,
+          `${markdownTable(wordTable(words))}\n\nOn ${machine}; WER and PER are word and phoneme error rates. Times are of so many words under way.${noted}`,
         ];
   });
   return tables.length === 0 ? 'No words have been measured yet.' : tables.join('\n\n');

@@ -28,7 +28,7 @@ export function wordTable(cells: readonly StoredCell[]): Table {
       { title: 'model' },
       { title: 'beams', numeric: true },
       ...rates.map(name => ({ title: metricTitle(name, '%'), numeric: true })),
-      { title: metricTitle('seconds_per_word', 's'), numeric: true },
+      { title: `ms/word at ${concurrencies[0]}`, numeric: true },
       ...concurrencies.map(concurrency => ({ title: `tokens/s at ${concurrency}`, numeric: true })),
     ],
     rows: [...rows.values()].map(row => {

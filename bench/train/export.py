@@ -1,6 +1,6 @@
 """Makes checkpoints of what train.py left, and writes down what the models say, for the tests of the engine.
 
-    python export.py --examples DIR --weights OUT --models ../../models --golden ../../test/fixtures/g2p.json
+    python bench/train/export.py --examples DIR --weights OUT --models models --golden test/fixtures/g2p.json
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def main():
         parser.add_argument(f"--{name}", type=Path, required=True)
     options = parser.parse_args()
     words = [word["prompt"] for word in data.read_words(options.examples / "test.jsonl")]
-    # Evenly from all of them, as test/g2p-models.test.ts takes them.
+    # Evenly from all of them, as test/bundled-models.test.ts takes them.
     words = [words[i * len(words) // GOLDEN_WORDS] for i in range(GOLDEN_WORDS)]
     said = {}
     for name, config in CONFIGS.items():

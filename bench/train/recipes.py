@@ -9,7 +9,7 @@ SEED = 2510_26622
 BATCH, STEPS = 512, 6500
 PRETRAINING = 2000  # of DecLLM's steps: with the loss on every token, before it is on the answer's alone
 PEAK, WARMUP, DECAY, DROPOUT, SMOOTHING = 2e-3, 300, 0.05, 0.1, 0.1
-AVERAGE = 0.998  # what is shipped is the mean of the last 1 / (1 - AVERAGE) steps' weights
+AVERAGE = 0.998  # what is shipped is the exponential mean of each step's weights, over some 500 steps
 
 SHARED = dict(vocab_size=len(data.VOCABULARY), hidden_size=128, num_attention_heads=4, head_dim=32)
 # DecLLM has no cross-attention: its feed-forward blocks are wider instead.

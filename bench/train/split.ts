@@ -1,6 +1,7 @@
 /**
  * Which words are trained on and which are held out. A family (a word, its inflections and what is spelt like it but for apostrophes
- * and the like) is held out as a whole, so that no form of a test word is ever trained on where the spelling shows the kinship.
+ * and the like) goes one way as a whole; and of the held-out words those are not scored whose spelling may be an inflection of
+ * anything that an inflection of training may be of, be that a word of the dictionary or not.
  */
 import { createHash } from 'node:crypto';
 import { type Pronunciations, readDictionary } from './dictionary.ts';
@@ -28,7 +29,8 @@ export function splitDictionary(words: Pronunciations = readDictionary()): Split
   const split = { train: [] as Example[], validation: [] as Example[], test: [] as Example[] };
   for (const [prompt, references] of [...words].toSorted(([a], [b]) => (a < b ? -1 : 1)))
     split[partOf(family.get(prompt)!)].push({ prompt, references });
-  return split;
+  const seen = new Set([...split.train, ...split.validation].flatMap(({ prompt }) => kinOf(prompt)));
+  return { ...split, test: split.test.filter(({ prompt }) => !kinOf(prompt).some(kin => seen.has(kin))) };
 }
 
 /** By a hash of the family's least word: no draw that could be repeated until it pleases. */
@@ -51,7 +53,7 @@ export function familiesOf(words: readonly string[]): Map<string, string> {
   };
   const spelt = new Map<string, string>();
   for (const word of words.toSorted()) {
-    const bare = word.replace(/['._-]/g, '');
+    const bare = bareOf(word);
     if (!spelt.has(bare)) spelt.set(bare, word);
     for (const other of [spelt.get(bare)!, ...stemsOf(word)]) {
       if (!parent.has(other)) continue;
@@ -61,6 +63,14 @@ export function familiesOf(words: readonly string[]): Map<string, string> {
   }
   return new Map(words.map(word => [word, root(word)]));
 }
+
+/** What a word is spelt like, and what it may come from: "boldest" and "bolder" from "bold", whether that is listed or not. */
+function kinOf(word: string): string[] {
+  const superlative = word.endsWith('est') && word.length > 5 ? stemsOf(`${word.slice(0, -3)}ed`) : [];
+  return [bareOf(word), ...stemsOf(word), ...superlative];
+}
+
+const bareOf = (word: string) => word.replace(/['._-]/g, '');
 
 const endings = "'s s' ' s es ed d ing ings er ers or ly in' n't".split(' ');
 

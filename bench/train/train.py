@@ -4,8 +4,8 @@
 
 RedLLM learns by prefix LM throughout: letters are read in both directions, phonemes are predicted. DecLLM first learns causal LM over
 letters and phonemes, then is finetuned with the loss on the phonemes alone; DecLLM+BiAttn is finetuned from the same pretrained weights
-under the prefix-LM mask. Writes OUT/MODEL.safetensors (float32) and OUT/MODEL.csv, the log of the loss; export.py makes a checkpoint of
-the first.
+under the prefix-LM mask. Writes OUT/MODEL.safetensors (float32) and OUT/MODEL.csv, the log of the loss, and the same for decllm-pretrained;
+export.py makes checkpoints of the weights.
 """
 
 from __future__ import annotations
@@ -61,6 +61,26 @@ def validate(model, examples: data.Examples) -> float:
     return loss
 
 
+class Log:
+    """A line of CSV, on the screen as well. `loss` is that of a batch, with dropout and label smoothing; `validation` (of the weights of
+    that step, not of their mean) has neither."""
+
+    def __init__(self, path: Path):
+        self.file = open(path, "w", newline="")
+
+    def __enter__(self):
+        self("objective", "step", "loss", "validation", "seconds")
+        return self
+
+    def __call__(self, *fields):
+        csv.writer(self.file).writerow(fields)
+        self.file.flush()
+        print(*fields, flush=True)
+
+    def __exit__(self, *_):
+        self.file.close()
+
+
 def rate(step: int, first: int) -> float:
     """Up from 0 where a stage begins (Adam knows nothing there), down by a cosine over all steps."""
     return PEAK * min((step - first + 1) / WARMUP, 1.0) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / STEPS)))
@@ -109,24 +129,19 @@ def main():
     torch.manual_seed(SEED)
     parts = {part: data.Examples(data.read_words(options.examples / f"{part}.jsonl")) for part in ("train", "validation")}
     config = CONFIGS[options.model]
-    with open(options.out / f"{options.model}.csv", "w", newline="") as file:
-        lines = csv.writer(file)
-
-        def log(*line):
-            lines.writerow(line)
-            file.flush()
-            print(*line, flush=True)
-
-        log("objective", "step", "loss", "validation", "seconds")
-        first, start = 0, None
-        if config.model_type == "decllm":
-            first, start = PRETRAINING, options.out / "decllm-pretrained.safetensors"
-            if not start.exists():
-                causal = build(replace(config, prefix_attention="causal"), DROPOUT).to(DEVICE)
+    first, start = 0, None
+    if config.model_type == "decllm":
+        first, start = PRETRAINING, options.out / "decllm-pretrained.safetensors"
+        if start.exists():
+            print(f"{start} is taken: remove it after a change to the recipe or the examples", flush=True)
+        else:
+            causal = build(replace(config, prefix_attention="causal"), DROPOUT).to(DEVICE)
+            with Log(options.out / "decllm-pretrained.csv") as log:
                 save_file(run(causal, parts, 0, PRETRAINING, True, log), start)
-        model = build(config, DROPOUT).to(DEVICE)
-        if start is not None:
-            model.load_state_dict(load_file(start, DEVICE))
+    model = build(config, DROPOUT).to(DEVICE)
+    if start is not None:
+        model.load_state_dict(load_file(start, DEVICE))
+    with Log(options.out / f"{options.model}.csv") as log:
         save_file(run(model, parts, first, STEPS, False, log), options.out / f"{options.model}.safetensors")
 
 
