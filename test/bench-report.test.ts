@@ -11,6 +11,7 @@ import { withRecords } from '../bench/report/readme.ts';
 import { report, sectionsOf } from '../bench/report/report.ts';
 import { readResults } from '../bench/report/results.ts';
 import { shown } from '../bench/table.ts';
+import { bundledModels } from '../src/cli/models.ts';
 import { packageRoot } from '../src/package-root.ts';
 import { archRecord, qualityRecord, resultsFolder, serveRecord } from './fixtures/benchmark-records.ts';
 import { allNumbers, attributesOf, textOf, wellFormed } from './fixtures/markup.ts';
@@ -285,5 +286,18 @@ describe('the table in the README', () => {
     const readme = readFileSync(join(root, 'README.md'), 'utf8');
     const { records } = readResults(join(root, 'bench', 'results'));
     assert.equal(readme, withRecords(readme, records), 'npm run bench -- report');
+  });
+
+  it('has the scores that stand on the model cards', () => {
+    const { records } = readResults(join(packageRoot, 'bench', 'results'));
+    const cells = records.flatMap(({ record }) => record.cells).filter(({ protocol }) => protocol === 'phonemes');
+    for (const { labels, figures } of cells) {
+      const rates = ['word_error_rate', 'word_error_rate_without_stress', 'phoneme_error_rate'] as const;
+      const shown = rates.map(rate => `${figures[rate]!.median.toFixed(1)} %`);
+      const row = `| ${labels.model} | ${labels.beams === 1 ? 'greedy' : `${labels.beams} beams`} | ${shown.join(' | ')} |`;
+      for (const model of bundledModels)
+        assert.ok(readFileSync(join(model, 'README.md'), 'utf8').includes(row), `${row} in the card of ${model}`);
+    }
+    assert.ok(cells.length > 0);
   });
 });
