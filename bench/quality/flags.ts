@@ -28,7 +28,7 @@ export const flags = {
   near: 5,
   /** Of the source and of the answer, in the map of cross-attention. */
   parts: 128,
-  // Of accuracy and phonemes.
+  // Of accuracy; all but the references of phonemes, too.
   /** JSON lines {"prompt": text or ids, "references": [text or ids, ...]}. */
   references: '',
   /** 1: greedy. Of phonemes, which are measured greedily in any case: 4 instead of 1. */
@@ -69,14 +69,17 @@ export function readWhole(flag: keyof QualityFlags, given: QualityFlags, least =
 
 /**
  * The settings of serve, with what a task needs of them.
+ * @param models where none is named; without, one has to be
  * @param needs greatest length of a source or an answer, rows, and requests that wait; each where the task says
  * @throws Error that names the flag
  */
 export function readSettings(
   given: QualityFlags,
   needs: { maxModelLen?: number; maxRows?: number; maxQueue?: number },
+  models: readonly string[] = [],
 ): Config {
-  if (given.model === '') throw new Error('--model must be given: DIR, NAME=DIR or random:SIZE.');
+  if (given.model === '' && models.length === 0)
+    throw new Error('--model must be given: DIR, NAME=DIR or random:SIZE.');
   const { device, dtype, isa } = given;
   const texts = { device, dtype, isa, 'cuda-library': given['cuda-library'], 'kv-memory': given['kv-memory'] };
   const numbers = {
@@ -89,5 +92,5 @@ export function readSettings(
   const said = Object.entries({ ...texts, ...numbers }).filter(([, value]) => value !== '' && value !== 0);
   // As they would come from a command line: its sentences name the flag.
   const values = Object.fromEntries(said.map(([name, value]) => [name, String(value)]));
-  return readConfig({ model: given.model.split(','), ...values }, {});
+  return readConfig({ model: given.model === '' ? [...models] : given.model.split(','), ...values }, {});
 }

@@ -86,8 +86,7 @@ async function measurePhonemes(given: QualityFlags, say: Say): Promise<Measured>
   const { test } = splitDictionary();
   const plan = { items: test, widths: [1, widest], ...readTurns(given) };
   const needs = roomFor(plan.concurrencies.at(-1)!, widest);
-  const model = given.model || bundledModels.join(',');
-  return withModels(readSettings({ ...given, model }, needs), say, async ({ engine, generator }, models) => {
+  return withModels(readSettings(given, needs, bundledModels), say, async ({ engine, generator }, models) => {
     const served = models.map(({ name }) => generator.model(name));
     const { cells, ratios, disturbed } = await phonemeErrors(generator, served, plan, say);
     return {

@@ -2,7 +2,7 @@
 import { parseFlags, readConfig, type Setting, settingFlags } from '../config.ts';
 import { RedllmError } from '../errors.ts';
 import type { GenerateRequest, TokenLogprob, Usage } from '../request.ts';
-import { bundledModels, describeModels, startModels } from './models.ts';
+import { bundledModels, describeModels, startModels, withDefaultModels } from './models.ts';
 
 /** Settings of the server that make sense here. */
 const engineSettings: readonly Setting[] = [
@@ -61,10 +61,9 @@ export async function generate(args: readonly string[]): Promise<void> {
     ),
     json: { type: 'boolean' },
   });
-  const given = readConfig(values, process.env);
-  if (given.model.length > 1)
+  const config = withDefaultModels(readConfig(values, process.env), bundledModels.slice(0, 1));
+  if (config.model.length > 1)
     throw new RedllmError('invalid_config', 'generate takes one model: --model DIR.', { param: 'model' });
-  const config = given.model.length === 0 ? { ...given, model: bundledModels.slice(0, 1) } : given;
   const asked = readRequest(values);
   const json = values.json === true;
   if (asked.logprobs !== undefined && !json)

@@ -23,6 +23,11 @@ export const bundledModels: string[] = ['redllm-g2p', 'decllm-g2p', 'decllm-biat
   join(packageRoot, 'models', name),
 );
 
+/** Settings with models: those that were named, else `others`. */
+export function withDefaultModels(config: Config, others = bundledModels): Config {
+  return config.model.length === 0 ? { ...config, model: others } : config;
+}
+
 const noText: ModelText = { tokenizer: null, targetTokenizer: null, template: null };
 
 export interface ModelArgument {

@@ -3,7 +3,7 @@ import { type Config, describeConfig, parseFlags, readConfig, settingFlags } fro
 import { RedllmError } from '../errors.ts';
 import { type App, buildApp } from '../server/app.ts';
 import { version } from '../server/version.ts';
-import { bundledModels, describeModels, type Running, startModels } from './models.ts';
+import { describeModels, type Running, startModels, withDefaultModels } from './models.ts';
 
 /** Time that supervisors and clients get to see a dead engine before the process ends. */
 const LAST_WORDS = 2000;
@@ -14,8 +14,7 @@ const say = (line: string) => process.stderr.write(`${line}\n`);
 
 /** Returns once the server listens; the process then lives until a signal. @throws RedllmError */
 export async function serve(args: readonly string[]): Promise<void> {
-  const given = readConfig(parseFlags(args, settingFlags()), process.env);
-  const config = given.model.length === 0 ? { ...given, model: bundledModels } : given;
+  const config = withDefaultModels(readConfig(parseFlags(args, settingFlags()), process.env));
   say(`redllm ${version}, with these settings:\n${describeConfig(config)}`);
   const models = await describeModels(config);
   const { running, app, url } = await startServer(config, models, say);
