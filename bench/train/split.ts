@@ -66,8 +66,8 @@ export function familiesOf(words: readonly string[]): Map<string, string> {
 
 /** What a word is spelt like, and what it may come from: "boldest" and "bolder" from "bold", whether that is listed or not. */
 function kinOf(word: string): string[] {
-  const superlative = word.endsWith('est') && word.length > 5 ? stemsOf(`${word.slice(0, -3)}ed`) : [];
-  return [bareOf(word), ...stemsOf(word), ...superlative];
+  // "guest" and "crest" are no superlatives.
+  return [bareOf(word), ...stemsOf(word, word.length > 5 ? [...endings, 'est'] : endings)];
 }
 
 const bareOf = (word: string) => word.replace(/['._-]/g, '');
@@ -75,8 +75,8 @@ const bareOf = (word: string) => word.replace(/['._-]/g, '');
 const endings = "'s s' ' s es ed d ing ings er ers or ly in' n't".split(' ');
 
 /** What `word` may be an inflection of, by its spelling alone: too many rather than too few. */
-function stemsOf(word: string): string[] {
-  return endings.flatMap(ending => {
+function stemsOf(word: string, by = endings): string[] {
+  return by.flatMap(ending => {
     const stem = word.slice(0, -ending.length);
     if (!word.endsWith(ending) || stem.length < 2) return [];
     const found = [stem, `${stem}e`];
