@@ -3,12 +3,11 @@ import type { Generator } from '../../src/generate.ts';
 import type { ServedModel } from '../../src/served-model.ts';
 import type { Say } from '../command.ts';
 import { type Cell, figure } from '../record.ts';
-import { type Fit, fitOf } from './answers.ts';
+import { type Answer, type Fit, fitOf } from './answers.ts';
 import { inconstant, type Place, type Plan, takeTurns, timeFigures, timeRatios } from './turns.ts';
 
 export async function accuracies(generator: Generator, models: readonly ServedModel[], plan: Plan, say: Say) {
-  const fit = (model: ServedModel, answers: Parameters<typeof fitOf>[3]) =>
-    fitOf(generator, model, plan.items, answers);
+  const fit = (model: ServedModel, answers: readonly Answer[]) => fitOf(generator, model, plan.items, answers);
   const places = await takeTurns(generator, models, plan, fit, say);
   const cells = places.map(place => cellOf(place, plan.beams));
   return {

@@ -13,7 +13,7 @@ export interface Errors {
   readonly phonemes: number;
 }
 
-/** @param beams widths, one after the other */
+/** @param widths of beams, 1 for greedy: one after the other */
 export async function phonemeErrors(
   generator: Generator,
   models: readonly ServedModel[],
